@@ -1,0 +1,80 @@
+"""How a run ends: `Done`, or one of three kinds of unfinished. Nothing else has a price.
+
+Services subclass `Waiting`, `Failed` and `Stalled` to give a reason a name; `shared.verdict` alone
+decides what an ending costs. An ending by exception drops local variables, so whatever must survive
+it is written down (`Run.note`, `Run.progress`) before the risky line, never after.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+Truth: TypeAlias = Literal["True", "False", "Unknown"]
+
+
+class ConditionMark(NamedTuple):
+    """One condition as a reconciler states it; stamps are added when status is written."""
+
+    status: Truth
+    reason: str
+    message: str
+
+
+Marks: TypeAlias = Mapping[str, ConditionMark | None]  # by condition type; None removes it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """The world is as the spec wants it.
+
+    `status` holds the kind's own status fields as JSON values (None removes a field),
+    `conditions` the condition types beside Ready, Reconciling and Stalled. `retry_after` overrides
+    the jittered `spec.interval`.
+    """
+
+    message: str
+    reason: str = "Succeeded"
+    status: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Marks = field(default_factory=dict)
+    retry_after: timedelta | None = None
+
+
+class Unfinished(Exception):  # noqa: N818  (an ending, not an error)
+    """The run stopped before the world matched the spec; the message is for the user."""
+
+    reason: ClassVar[str] = "Failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        retry_after: timedelta | None = None,
+        conditions: Marks | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.cause_reason = reason or self.reason
+        self.retry_after = retry_after
+        self.conditions: Marks = conditions or {}
+
+
+class Waiting(Unfinished):
+    """Something else must happen first: a fixed delay, nobody is alarmed."""
+
+    reason: ClassVar[str] = "DependencyNotReady"
+
+
+class Failed(Unfinished):
+    """The world misbehaved: try again with backoff (or after `retry_after`), tell the user."""
+
+    reason: ClassVar[str] = "ReconciliationFailed"
+
+
+class Stalled(Unfinished):
+    """Only a new spec, revision or request can help: no retry, tell the user."""
+
+    reason: ClassVar[str] = "ReconciliationFailed"
+
+
+Outcome: TypeAlias = Done | Waiting | Failed | Stalled
