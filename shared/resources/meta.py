@@ -26,7 +26,10 @@ class GroupKind(NamedTuple):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A part of an API object. Encoded, it leaves out what is absent, as the API's clients do."""
+    """A part of an API object. Encoded, it leaves out what is absent, as the API's clients do.
+
+    Lists are empty when absent even where the schema wants one: older objects hold null there.
+    """
 
 
 class OwnerReference(Model, frozen=True, kw_only=True):
