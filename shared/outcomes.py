@@ -8,7 +8,7 @@ it is written down (`Run.note`, `Run.progress`) before the risky line, never aft
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 Truth: TypeAlias = Literal["True", "False", "Unknown"]
 
@@ -40,10 +40,10 @@ class Done:
     retry_after: timedelta | None = None
 
 
-class Unfinished(Exception):  # noqa: N818  (an ending, not an error)
+class Unfinished(Exception):
     """The run stopped before the world matched the spec; the message is for the user."""
 
-    reason: ClassVar[str] = "Failed"
+    reason: str = "Failed"
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Unfinished(Exception):  # noqa: N818  (an ending, not an error)
         conditions: Marks | None = None,
     ) -> None:
         super().__init__(message)
-        self.cause_reason = reason or self.reason
+        self.reason = reason or type(self).reason
         self.retry_after = retry_after
         self.conditions: Marks = conditions or {}
 
@@ -62,19 +62,19 @@ class Unfinished(Exception):  # noqa: N818  (an ending, not an error)
 class Waiting(Unfinished):
     """Something else must happen first: a fixed delay, nobody is alarmed."""
 
-    reason: ClassVar[str] = "DependencyNotReady"
+    reason: str = "DependencyNotReady"
 
 
 class Failed(Unfinished):
     """The world misbehaved: try again with backoff (or after `retry_after`), tell the user."""
 
-    reason: ClassVar[str] = "ReconciliationFailed"
+    reason: str = "ReconciliationFailed"
 
 
 class Stalled(Unfinished):
     """Only a new spec, revision or request can help: no retry, tell the user."""
 
-    reason: ClassVar[str] = "ReconciliationFailed"
+    reason: str = "ReconciliationFailed"
 
 
 Outcome: TypeAlias = Done | Waiting | Failed | Stalled

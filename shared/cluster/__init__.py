@@ -1,0 +1,1 @@
+"""The API server's only door: client, discovery, watch cache, apply, inventory, prune, kstatus."""

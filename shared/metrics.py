@@ -1,0 +1,28 @@
+"""What Penstock counts, under the names that Flux's dashboards know."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# Flux's ten buckets: exponential from 10 ms to 30 minutes.
+RECONCILE_BUCKETS = tuple(0.01 * (180_000 ** (step / 9)) for step in range(10))
+
+RECONCILE_DURATION = Histogram(
+    "gotk_reconcile_duration_seconds",
+    "How long a run of one object took.",
+    ("kind", "name", "namespace"),
+    buckets=RECONCILE_BUCKETS,
+)
+RECONCILE_TOTAL = Counter(
+    "controller_runtime_reconcile_total",
+    "Runs by how they ended: success, requeue_after, error, terminal_error.",
+    ("controller", "result"),
+)
+RECONCILE_BUGS = Counter(
+    "controller_runtime_reconcile_panics_total",
+    "Runs that ended in an exception that nobody expected.",
+    ("controller",),
+)
+QUEUE_DEPTH = Gauge("workqueue_depth", "Objects waiting to be looked at.", ("name",))
+ACTIVE_WORKERS = Gauge("controller_runtime_active_workers", "Runs in progress.", ("controller",))
+API_REQUESTS = Counter(
+    "rest_client_requests", "Requests to the API server; code 0 is no answer.", ("method", "code")
+)

@@ -1,0 +1,82 @@
+"""What the environment of a service's process says; the README's table lists the same names."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+# Fields of type Address.
+_ADDRESSES = ("storage_address", "health_addr", "metrics_addr", "events_addr", "receiver_addr")
+
+
+class SettingError(Exception):
+    """Names the variable, its value and what would do."""
+
+
+class Address(NamedTuple):
+    """Where to listen; an empty host is every interface."""
+
+    host: str
+    port: int
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields are environment variables in upper case, but for the PENSTOCK_ ones named below."""
+
+    kubeconfig: Path | None = None
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_credentials: Path | None = None
+    engine: Path | None = None
+    state: Path = Path("/tmp/penstock")  # noqa: S108  (the one writable folder of our pods)
+    runtime_namespace: str = "flux-system"
+    storage_path: Path = Path("/data")
+    storage_address: Address = Address("", 9090)
+    storage_adv_addr: str = ""
+    health_addr: Address = Address("", 9440)
+    metrics_addr: Address = Address("", 8080)
+    events_addr: Address = Address("", 9090)
+    receiver_addr: Address = Address("", 9292)
+    no_cross_namespace_refs: bool = False
+    concurrent: int = 0  # 0: the service's own default
+    log_level: str = "info"
+
+
+_VARIABLES = {
+    name: f"PENSTOCK_{name.upper()}" if name in {"engine", "state"} else name.upper()
+    for name in Settings.__struct_fields__
+}
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Raises SettingError for a value that does not fit its variable."""
+    given: dict[str, Any] = {}
+    for name, variable in _VARIABLES.items():
+        text = environment.get(variable)
+        if text:
+            given[name] = _address(variable, text) if name.endswith(_ADDRESSES) else text
+    try:
+        return msgspec.convert(given, Settings, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        name = str(error).rpartition("$.")[2].strip("`")
+        raise SettingError(f"{_VARIABLES.get(name, name)}={given.get(name)!r}: {error}") from error
+
+
+def _address(variable: str, text: str) -> Address:
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise SettingError(f"{variable}={text!r}: write host:port or :port") from error
+
+
+def _path(wanted: type, value: Any) -> Any:
+    return wanted(value)
+
+
+def parse_address(text: str) -> Address:
+    """`:8080` or `127.0.0.1:8080`; raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise ValueError(f"no port in {text!r}")
+    return Address(host.strip("[]"), int(port))
