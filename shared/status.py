@@ -39,13 +39,8 @@ def status_patch(
     """
     before = msgspec.to_builtins(resource.status)
     conditions = with_marks(conditions_of(resource), marks, resource.metadata.generation, now)
-    after = {
-        **before,
-        **{name: value for name, value in fields.items() if value is not None},
-        "conditions": msgspec.to_builtins(conditions),
-    }
-    for name in [name for name, value in fields.items() if value is None]:
-        after.pop(name, None)
+    wanted = {**before, **fields, "conditions": msgspec.to_builtins(conditions) or None}
+    after = {name: value for name, value in wanted.items() if value is not None}
     difference = merge_difference(before, after)
     return {"status": difference} if difference else None
 
