@@ -37,6 +37,7 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,
 SILENCE_LIMIT = 75.0
 WATCH_SECONDS = (240, 480)  # a watch ends on the server's side after a random time between these
 FIRST_DELAY, LAST_DELAY = 0.2, 30.0  # of the pauses after failures, doubled each time
+STEADY = 5.0  # a watch that held for so long is resumed at once
 LINE_LIMIT = 16 * 2**20  # etcd holds 1.5 MiB an object; managedFields and JSON can swell it
 PAGE = 500
 
@@ -151,19 +152,22 @@ class WatchCache(Generic[T]):
                 follower.cancel()
 
     async def _follow(self) -> None:
+        clock = asyncio.get_running_loop().time
         delays = _growing_delays()
         while True:
+            started = clock()
             try:
                 if not self._resume_at:
                     await self._list()
                 await self._watch()
-                delays = _growing_delays()
-                continue
             except Gone:
                 self._resume_at = ""
             except ApiError as error:
                 log.warning("watch interrupted", extra={"path": self._path, "error": str(error)})
-            await asyncio.sleep(next(delays))
+            if clock() - started > STEADY:
+                delays = _growing_delays()
+            else:  # also when a proxy ends every watch as soon as it has begun
+                await asyncio.sleep(next(delays))
 
     async def _list(self) -> None:
         listed: set[NamespacedName | None] = set()
