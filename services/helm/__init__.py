@@ -1,0 +1,1 @@
+"""An artifact and values become a release. Start reading at `services.helm.reconciler`."""
