@@ -128,6 +128,6 @@ def _number(field: bytes) -> int:
     digits = field.strip(b" \0")
     if not digits:
         return 0
-    if not all(b"0"[0] <= digit <= b"7"[0] for digit in digits):
+    if digits.translate(None, b"01234567"):
         raise MalformedBlock("header with a number that is not octal")
     return int(digits, 8)
