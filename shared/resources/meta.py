@@ -136,6 +136,8 @@ class UndecodableError(ValueError):
         self.metadata = metadata
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 SpecT = TypeVar("SpecT", bound=Model)
 StatusT = TypeVar("StatusT", bound=Model)
 
@@ -164,7 +166,7 @@ class Resource(Model, Generic[SpecT, StatusT], frozen=True, kw_only=True):
         """Decode one stored object; raises UndecodableError, for that object alone."""
         try:
             return msgspec.json.decode(document, type=cls)
-        except (msgspec.DecodeError, RecursionError):
+        except _UNREADABLE:
             return cls.from_object(_parse(cls.kind, document))
 
     @classmethod
@@ -179,7 +181,7 @@ class Resource(Model, Generic[SpecT, StatusT], frozen=True, kw_only=True):
 def _parse(kind: str, document: bytes | str) -> Any:
     try:
         return msgspec.json.decode(document)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise UndecodableError(kind, str(error), None) from error
 
 

@@ -92,6 +92,8 @@ def test_a_chart_whose_tests_never_ran_differs_from_one_without_tests() -> None:
         (b"null", "Expected `object`"),
         (b'{"metadata', "truncated"),
         (b"\xff\xfe", "Kustomization"),
+        (b'{"metadata": {"name": "\xff"}}', "utf-8"),
+        (b'{"metadata": {"name": "shop", "generation": ' + b"9" * 5000 + b"}}", "out of range"),
         (b"[" * 100_000, "recursion"),
     ],
 )
