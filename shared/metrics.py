@@ -26,3 +26,12 @@ ACTIVE_WORKERS = Gauge("controller_runtime_active_workers", "Runs in progress.",
 API_REQUESTS = Counter(
     "rest_client_requests", "Requests to the API server; code 0 is no answer.", ("method", "code")
 )
+NATS_CONNECTED = Gauge("penstock_nats_connected", "1 while there is a connection to NATS.")
+HINTS_DROPPED = Counter(
+    "penstock_hints_dropped_total", "Hints not sent because NATS was away or slow.", ("stream",)
+)
+DEAD_LETTERS = Counter(
+    "penstock_dead_letters_total",
+    "Messages passed over because nobody could read them.",
+    ("stream",),
+)

@@ -3,9 +3,27 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
+
+
+@overload
+async def eventually(
+    read: Callable[[], Awaitable[T]],
+    accept: Callable[[T], object] = ...,
+    within: float = ...,
+    every: float = ...,
+) -> T: ...
+
+
+@overload
+async def eventually(
+    read: Callable[[], T],
+    accept: Callable[[T], object] = ...,
+    within: float = ...,
+    every: float = ...,
+) -> T: ...
 
 
 async def eventually(
