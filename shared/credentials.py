@@ -1,0 +1,175 @@
+"""The one place where a Secret becomes credentials, and where credentials become `***` again.
+
+Whatever is read here is registered with the redactor before anybody else sees it. The types show
+nothing when printed, compared in a test or logged by mistake. Key names are Flux's.
+"""
+
+import base64
+import binascii
+import ssl
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from shared.outcomes import Failed
+from shared.redaction import MASK, register
+
+
+class InvalidCredentials(Failed):
+    """The Secret does not hold what its user needs; the message names keys, never values."""
+
+    reason = "AuthenticationFailed"
+
+
+@dataclass(frozen=True, repr=False)
+class Basic:
+    username: str
+    password: str
+
+    @property
+    def authorization(self) -> str:
+        pair = f"{self.username}:{self.password}".encode()
+        return f"Basic {base64.b64encode(pair).decode()}"
+
+    def __repr__(self) -> str:
+        return f"Basic({MASK})"
+
+
+@dataclass(frozen=True, repr=False)
+class Bearer:
+    token: str
+
+    @property
+    def authorization(self) -> str:
+        return f"Bearer {self.token}"
+
+    def __repr__(self) -> str:
+        return f"Bearer({MASK})"
+
+
+@dataclass(frozen=True)
+class Tls:
+    """PEM texts: whom to trust, and who we are."""
+
+    authority: str = ""
+    certificate: str = ""
+    key: str = field(default="", repr=False)
+
+    def context(self) -> ssl.SSLContext:
+        """For an HTTP client. The system's authorities are left out when one is given."""
+        try:
+            context = ssl.create_default_context(cadata=self.authority or None)
+            if self.certificate:
+                # OpenSSL reads a pair from files only; this one is ours alone and gone at once.
+                with tempfile.NamedTemporaryFile("w") as pair:
+                    pair.write(f"{self.certificate}\n{self.key}\n")
+                    pair.flush()
+                    context.load_cert_chain(pair.name, password="")
+        except (ssl.SSLError, ValueError) as error:
+            problem = "ca.crt, tls.crt and tls.key must be PEM, and the pair must match"
+            raise InvalidCredentials(problem) from error
+        return context
+
+
+Login: TypeAlias = Basic | Bearer
+
+
+@dataclass(frozen=True)
+class HttpCredentials:
+    login: Login | None = None
+    tls: Tls | None = None
+
+    @property
+    def authorization(self) -> str | None:
+        return self.login.authorization if self.login else None
+
+
+ANONYMOUS = HttpCredentials()
+
+
+def secret_values(secret: Mapping[str, Any]) -> dict[str, bytes]:
+    """A Secret's `data`, decoded; raises InvalidCredentials for what is not base64."""
+    values = {}
+    for key, encoded in (secret.get("data") or {}).items():
+        try:
+            values[key] = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError, TypeError) as error:
+            raise InvalidCredentials(f"key {key!r} of the Secret is not base64") from error
+    return values
+
+
+def http_credentials(values: Mapping[str, bytes]) -> HttpCredentials:
+    """`username` and `password`, or `bearerToken`; TLS keys beside them or alone."""
+    login = _login(values)
+    tls = tls_credentials(values)
+    if login is None and tls is None:
+        raise InvalidCredentials(
+            "the Secret has neither username and password, nor bearerToken, nor ca.crt"
+        )
+    return HttpCredentials(login, tls)
+
+
+def tls_credentials(values: Mapping[str, bytes]) -> Tls | None:
+    """`ca.crt`, `tls.crt`, `tls.key`, or their old names; None when none of them is there."""
+    authority = _text(values, "ca.crt", "caFile")
+    certificate = _text(values, "tls.crt", "certFile")
+    key = _text(values, "tls.key", "keyFile")
+    if bool(certificate) != bool(key):
+        raise InvalidCredentials("the Secret needs both tls.crt and tls.key, or neither")
+    register(key)
+    return Tls(authority, certificate, key) if authority or certificate else None
+
+
+def without_userinfo(url: str) -> tuple[str, Basic | None]:
+    """The URL that may be shown and sent to others, and the login that was inside it.
+
+    Raises ValueError for text that is no URL.
+    """
+    parts = urlsplit(url)
+    userinfo, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    username, _, password = userinfo.partition(":")
+    login = _registered(Basic(unquote(username), unquote(password)))
+    return urlunsplit(parts._replace(netloc=host)), login
+
+
+def _login(values: Mapping[str, bytes]) -> Login | None:
+    username, password = _line(values, "username"), _line(values, "password")
+    token = _line(values, "bearerToken")
+    if token and (username or password):
+        raise InvalidCredentials(
+            "the Secret has both bearerToken and username or password; remove one of them"
+        )
+    if token:
+        register(token)
+        return Bearer(token)
+    if bool(username) != bool(password):
+        missing = "password" if username else "username"
+        raise InvalidCredentials(f"the Secret has no {missing}")
+    return _registered(Basic(username, password)) if username else None
+
+
+def _registered(login: Basic) -> Basic:
+    register(login.password)
+    register(login.authorization.removeprefix("Basic "))
+    return login
+
+
+def _line(values: Mapping[str, bytes], name: str) -> str:
+    """A newline at the end is an editor's; inside, it would add a header of its own."""
+    text = _text(values, name).rstrip("\r\n")
+    if not text.isprintable():
+        raise InvalidCredentials(f"key {name!r} of the Secret has control characters")
+    return text
+
+
+def _text(values: Mapping[str, bytes], *names: str) -> str:
+    """The first of these keys that is there."""
+    raw = next((values[name] for name in names if values.get(name)), b"")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidCredentials(f"key {names[0]!r} of the Secret is not text") from error
