@@ -60,7 +60,7 @@ BodyT = TypeVar("BodyT", bound=Body)
 MIB = 1024 * 1024
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Stream(Generic[BodyT]):
     """One JetStream stream: its subjects, what they carry, and what it keeps."""
 

@@ -1,8 +1,9 @@
-"""Every user on a real server with the permissions of the table: what it needs, and no more."""
+"""Every user of deploy/base/nats on a real server: what its service needs, and no more."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +12,73 @@ from nats.aio.client import Client
 
 from shared.bus import Bus
 from shared.durable import DurablePlan
-from shared.messages import About, ReconcileRequest
-from shared.subject_rights import ROLES, rights_of
-from shared.subjects import DELIVERIES, EVENTS, STREAMS, Stream
-from tests.bus.test_durable import PLAN, Reader, an_event
+from shared.messages import About, ArtifactReady, Body, ReadyChange, ReconcileRequest
+from shared.subjects import ARTIFACTS, DELIVERIES, EVENTS, READY, REQUESTS, STREAMS, Stream
+from tests.bus.test_durable import Reader, an_event
+from tests.support.counted import counted
 from tests.support.eventually import eventually
 from tests.support.nats_process import NatsProcess, running_nats
 
-PASSWORDS = {user: f"{user}-password" for user in ROLES}
+ACCOUNTS = Path(__file__).parents[2] / "deploy" / "base" / "nats" / "accounts.conf"
 
 
-def accounts() -> str:
-    users = [
-        {
-            "user": user,
-            "password": password,
-            "permissions": {
-                "publish": {"allow": rights_of(user).publish},
-                "subscribe": {"allow": rights_of(user).subscribe},
-            },
-        }
-        for user, password in PASSWORDS.items()
-    ]
-    users.append({"user": "admin", "password": "admin"})
-    return f"accounts: {json.dumps({'PENSTOCK': {'jetstream': 'enabled', 'users': users}})}"
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """What a service's code does on the bus, in the way it does it."""
+
+    kinds: tuple[str, ...]  # the objects that it speaks about
+    publishes: tuple[Stream[Any], ...]
+    hears: tuple[tuple[Stream[Any], tuple[str, ...]], ...] = ()
+    durables: tuple[tuple[Stream[Any], str], ...] = ()
+
+
+SOURCES = (
+    "GitRepository",
+    "HelmRepository",
+    "HelmChart",
+    "OCIRepository",
+    "Bucket",
+    "ExternalArtifact",
+    "ArtifactGenerator",
+)
+ROLES = {
+    "source": Role(
+        kinds=SOURCES,
+        publishes=(ARTIFACTS, EVENTS),
+        hears=((REQUESTS, tuple(map(REQUESTS.every, SOURCES))),),
+    ),
+    "kustomize": Role(
+        kinds=("Kustomization",),
+        publishes=(READY, EVENTS),
+        hears=(
+            (ARTIFACTS, (ARTIFACTS.subjects,)),
+            (REQUESTS, (REQUESTS.every("Kustomization"),)),
+            (READY, (READY.subjects,)),
+        ),
+    ),
+    "helm": Role(
+        kinds=("HelmRelease",),
+        publishes=(READY, EVENTS),
+        hears=(
+            (ARTIFACTS, (ARTIFACTS.subjects,)),
+            (REQUESTS, (REQUESTS.every("HelmRelease"),)),
+            (READY, (READY.subjects,)),
+        ),
+    ),
+    "notify": Role(
+        kinds=("Receiver", "GitRepository", "Kustomization", "HelmRelease"),
+        publishes=(REQUESTS, EVENTS, DELIVERIES),
+        hears=((REQUESTS, (REQUESTS.every("Receiver"),)),),
+        durables=((EVENTS, "notify"), (DELIVERIES, "lane-0123456789abcdef")),
+    ),
+}
+PASSWORDS = {user: f"p-{user}" for user in (*ROLES, "admin")}
 
 
 @pytest.fixture
 async def guarded(tmp_path: Path) -> AsyncIterator[NatsProcess]:
-    async with running_nats(tmp_path, accounts()) as server:
+    passwords = {f"NATS_{user.upper()}_PASSWORD": word for user, word in PASSWORDS.items()}
+    async with running_nats(tmp_path, ACCOUNTS.read_text(), passwords) as server:
         yield server
 
 
@@ -80,13 +119,13 @@ class Probe:
 async def probes(guarded: NatsProcess) -> AsyncIterator[dict[str, Probe]]:
     found: dict[str, Probe] = {}
     clients = []
-    for user, password in PASSWORDS.items():
+    for user in ROLES:
         client = Client()
         probe = Probe(client)
         await client.connect(
             guarded.url,
             user=user,
-            password=password,
+            password=PASSWORDS[user],
             inbox_prefix=f"_INBOX_{user}",
             error_cb=probe.note,
         )
@@ -97,22 +136,39 @@ async def probes(guarded: NatsProcess) -> AsyncIterator[dict[str, Probe]]:
         await client.close()
 
 
-def may_say(user: str, stream: Stream[Any]) -> bool:
-    return stream in ROLES[user].publishes
-
-
 async def test_each_user_publishes_on_its_own_streams_alone(probes: dict[str, Probe]) -> None:
-    names = ("info", "Kustomization", "team-a", "shop")
-    asked = {(user, stream.name): stream for user in probes for stream in STREAMS}
+    asked = [(user, stream) for user in probes for stream in STREAMS]
 
-    allowed = {
-        (user, name): await probes[user].may_publish(stream.subject(*names))
-        for (user, name), stream in asked.items()
-    }
+    allowed = [
+        (user, stream.name)
+        for user, stream in asked
+        if await probes[user].may_publish(a_subject(stream, ROLES[user].kinds[0]))
+    ]
 
-    assert allowed == {
-        (user, name): may_say(user, stream) for (user, name), stream in asked.items()
-    }
+    assert allowed == [
+        (user, stream.name) for user, stream in asked if stream in ROLES[user].publishes
+    ]
+
+
+def a_subject(stream: Stream[Any], kind: str) -> str:
+    severity = ("info",) if stream is EVENTS else ()
+    return stream.subject(*severity, kind, "team-a", "shop")
+
+
+async def test_nobody_speaks_in_anothers_name(probes: dict[str, Probe]) -> None:
+    asked = [
+        (user, other)
+        for user in ("source", "kustomize", "helm")
+        for other in ("GitRepository", "Kustomization", "HelmRelease")
+    ]
+
+    allowed = [
+        (user, kind)
+        for user, kind in asked
+        if await probes[user].may_publish(a_subject(EVENTS, kind))
+    ]
+
+    assert allowed == [(user, kind) for user, kind in asked if kind in ROLES[user].kinds]
 
 
 @pytest.mark.parametrize(
@@ -167,53 +223,73 @@ async def test_the_anonymous_are_refused(guarded: NatsProcess) -> None:
     await client.close()
 
 
-async def test_every_role_can_do_its_work(guarded: NatsProcess, tmp_path: Path) -> None:
-    """All that the code sends under a role is in that role's rights."""
-    heard: list[tuple[str, str]] = []
+async def test_every_service_can_do_its_work(guarded: NatsProcess, tmp_path: Path) -> None:
+    heard: set[tuple[str, str]] = set()
 
     async with asyncio.TaskGroup() as group:
         for user in ROLES:
             group.create_task(work(guarded, credentials(tmp_path, user), user, heard))
 
-    assert {user for user, _ in heard} == {user for user, role in ROLES.items() if role.hears}
+    assert heard == everything_heard()
 
 
-async def work(nats: NatsProcess, login: Path, user: str, heard: list[tuple[str, str]]) -> None:
-    reader = Reader()
+def everything_heard() -> set[tuple[str, str]]:
+    return {(user, stream.name) for user, role in ROLES.items() for stream, _ in role.hears}
+
+
+async def work(nats: NatsProcess, login: Path, user: str, heard: set[tuple[str, str]]) -> None:
     role = ROLES[user]
     async with Bus.connect(nats.url, credentials=login, service=user) as bus:
         await bus.connected()
-        for stream in role.hears:
-            bus.hints(
-                stream,
-                [stream.every("Kustomization"), stream.every("HelmRelease")],
-                lambda message: heard.append((user, message.names[0])),
+        for stream, subjects in role.hears:
+            listen(bus, user, stream, subjects, heard)
+        for kind in role.kinds:
+            await bus.store(
+                EVENTS, a_subject(EVENTS, kind), an_event("x"), message_id=f"{user} {kind}"
             )
-            bus.hints(stream, [stream.subjects], lambda _: None)
-        if EVENTS in role.publishes:
-            await bus.store(EVENTS, EVENTS.subject("info", *SHOP), an_event("x"), message_id=user)
         for stream, name in role.durables:
-            plan = DurablePlan(
-                name="lane-1" if name == "*" else name,
-                subject=stream.subjects,
-                fresh=stream is DELIVERIES,
-            )
-            bus.durable(stream, plan, reader.read)
-        if role.durables:
-            await eventually(lambda: reader.finished)
+            await can_consume(bus, stream, name)
         await eventually(lambda: tells(bus, user, heard), within=10)
 
 
-SHOP = About("Kustomization", "team-a", "shop")
+def listen(
+    bus: Bus,
+    user: str,
+    stream: Stream[Any],
+    subjects: tuple[str, ...],
+    heard: set[tuple[str, str]],
+) -> None:
+    bus.hints(stream, subjects, lambda _: heard.add((user, stream.name)))
 
 
-def tells(bus: Bus, user: str, heard: list[tuple[str, str]]) -> bool:
-    """Say something on every hint stream of the role until everybody who should has heard."""
-    for stream in ROLES[user].publishes:
-        if stream.name in {"ARTIFACTS", "READY", "REQUESTS"}:
-            bus.publish(stream, SHOP, ReconcileRequest(requested_at="now", requester=user))
-    return {name for name, _ in heard} == {name for name, role in ROLES.items() if role.hears}
+async def can_consume(bus: Bus, stream: Stream[Any], name: str) -> None:
+    reader = Reader()
+    if stream is DELIVERIES:
+        body = b'{"event": {}}'  # undecodable: terminating it needs the right to answer
+        await bus.store(stream, stream.subject("team-a", "chat"), body, message_id="bad")
+        before = counted("penstock_dead_letters_total", stream=stream.name)
+        plan = DurablePlan(name=name, subject=stream.subject("team-a", "chat"), fresh=True)
+        bus.durable(stream, plan, reader.read)
+        await eventually(
+            lambda: counted("penstock_dead_letters_total", stream=stream.name) > before
+        )
+    else:
+        bus.durable(stream, DurablePlan(name=name, subject=stream.subjects), reader.read)
+        await eventually(lambda: reader.finished)
 
 
-def test_the_durable_plan_of_the_events_is_the_one_that_the_rights_name() -> None:
-    assert (EVENTS, PLAN.name) in ROLES["notify"].durables
+def tells(bus: Bus, user: str, heard: set[tuple[str, str]]) -> bool:
+    """Say something on every hint stream of the role until all who should have heard."""
+    hints = [stream for stream in ROLES[user].publishes if stream in (ARTIFACTS, READY, REQUESTS)]
+    for stream in hints:
+        for kind in ROLES[user].kinds:
+            bus.publish(stream, About(kind, "team-a", "shop"), a_body(stream))
+    return heard == everything_heard()
+
+
+def a_body(stream: Stream[Any]) -> Body:
+    if stream is ARTIFACTS:
+        return ArtifactReady(revision="main@sha1:1", digest="sha256:0", url="http://source/x")
+    if stream is READY:
+        return ReadyChange(generation=1, ready=True)
+    return ReconcileRequest(requested_at="now", requester="test")

@@ -5,9 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nats.aio.client import Client
@@ -22,9 +23,14 @@ def free_port() -> int:
 
 
 class NatsProcess:
-    """`settings` are appended to the server's configuration file."""
+    """`settings` are appended to the server's configuration file, which reads `environment`."""
 
-    def __init__(self, folder: Path, settings: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: str = "",
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._config = folder / "nats.conf"
@@ -34,6 +40,7 @@ class NatsProcess:
             f'jetstream {{ store_dir: "{folder}/jetstream", max_memory_store: 256MB, '
             f"max_file_store: 2GB, sync_interval: always }}\n{settings}\n"
         )
+        self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
@@ -60,7 +67,9 @@ class NatsProcess:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
-            return subprocess.Popen([SERVER, "-c", self._config], stdout=log, stderr=log)
+            return subprocess.Popen(
+                [SERVER, "-c", self._config], stdout=log, stderr=log, env=self._environment
+            )
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None
@@ -95,8 +104,10 @@ class NatsProcess:
 
 
 @asynccontextmanager
-async def running_nats(folder: Path, settings: str = "") -> AsyncIterator[NatsProcess]:
-    server = NatsProcess(folder, settings)
+async def running_nats(
+    folder: Path, settings: str = "", environment: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[NatsProcess]:
+    server = NatsProcess(folder, settings, environment)
     await server.start()
     try:
         yield server
