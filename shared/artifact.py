@@ -1,0 +1,172 @@
+"""The consumer's side of an artifact: what `status.artifact` names, verified, on the local disk.
+
+A byte that does not match the digest never leaves this module. Each digest is downloaded once, also
+when a hundred objects ask for it together, and what nobody asked for lately makes room.
+"""
+
+import asyncio
+import hashlib
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO, Self
+from urllib.parse import urlsplit, urlunsplit
+from weakref import WeakValueDictionary
+
+import aiohttp
+
+from shared.outcomes import Failed, Waiting
+from shared.redaction import redact
+from shared.resources.meta import Artifact
+
+MAX_PACKED = 256 * 1024 * 1024  # above what our own sources pack; a stranger's may be larger
+MAX_CACHED_BYTES = 1024 * 1024 * 1024
+MAX_CACHED_COUNT = 200
+ATTEMPT = timedelta(seconds=60)
+RETRY_DELAYS = (0.2, 1.0, 3.0)  # a restart of the file server; longer is the controller's backoff
+_ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128}  # and their hexadecimal digits
+
+
+class ArtifactMissing(Waiting):
+    """The server does not have it (any more): its source is about to name another one."""
+
+    reason = "ArtifactFailed"
+
+
+class ArtifactFailed(Failed):
+    reason = "ArtifactFailed"
+
+
+class ArtifactCache:
+    """An async context manager; the folder is its own, and empty at the start."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        folder: Path,
+        *,
+        max_bytes: int = MAX_CACHED_BYTES,
+        max_count: int = MAX_CACHED_COUNT,
+    ) -> None:
+        self._session = session
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._max_count = max_count
+        self._sizes: OrderedDict[str, int] = OrderedDict()  # by digest, oldest use first
+        self._downloads: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def __aenter__(self) -> Self:
+        # What a former process left may be half a file, and is cheap to have again.
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(mode=0o700, parents=True)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def fetch(self, artifact: Artifact) -> Path:
+        """Read it before the next await: a later artifact may push it out."""
+        lock = self._downloads.setdefault(artifact.digest, asyncio.Lock())
+        async with lock:
+            path = self._folder / _file_name(artifact)
+            if artifact.digest not in self._sizes:
+                await fetch(self._session, artifact, path)
+                self._sizes[artifact.digest] = path.stat().st_size
+            self._sizes.move_to_end(artifact.digest)
+            self._make_room()
+            return path
+
+    def _make_room(self) -> None:
+        """The one used last always stays, however large."""
+        while len(self._sizes) > 1 and (
+            sum(self._sizes.values()) > self._max_bytes or len(self._sizes) > self._max_count
+        ):
+            digest, _ = self._sizes.popitem(last=False)
+            (self._folder / digest.replace(":", "-")).unlink(missing_ok=True)
+
+
+async def fetch(session: aiohttp.ClientSession, artifact: Artifact, into: Path) -> Path:
+    """Download to this file, with a few retries; the file is there whole and verified, or not."""
+    _file_name(artifact)
+    for delay in (*RETRY_DELAYS, None):
+        try:
+            await _download(session, artifact, into)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            if delay is None or not _is_passing(error):
+                problem = redact(str(error) or type(error).__name__)
+                raise ArtifactFailed(f"failed to download {artifact.url}: {problem}") from error
+            await asyncio.sleep(delay)
+        else:
+            break
+    return into
+
+
+def local_url(url: str, environment: Mapping[str, str] = os.environ) -> str:
+    """For controllers that run outside the cluster: its host is not known by name there."""
+    parts = urlsplit(url)
+    watcher = (parts.hostname or "").startswith("source-watcher")
+    variable = "SOURCE_WATCHER_LOCALHOST" if watcher else "SOURCE_CONTROLLER_LOCALHOST"
+    host = environment.get(variable, "")
+    return urlunsplit(parts._replace(netloc=host)) if host else url
+
+
+def _is_passing(error: Exception) -> bool:
+    """Worth another attempt: the server was away, or not well."""
+    return not isinstance(error, aiohttp.ClientResponseError) or error.status >= 500
+
+
+async def _download(session: aiohttp.ClientSession, artifact: Artifact, into: Path) -> None:
+    partial = into.with_name(f"{into.name}.partial")
+    try:
+        # A redirect could lead a stranger's request out of the cluster, and no source sends one.
+        async with session.get(
+            local_url(artifact.url),
+            allow_redirects=False,
+            headers={"Accept-Encoding": "identity"},
+            timeout=aiohttp.ClientTimeout(total=ATTEMPT.total_seconds()),
+        ) as answer:
+            if answer.status == 404:
+                raise ArtifactMissing(f"artifact not found at {artifact.url}")
+            if answer.status != 200:
+                raise aiohttp.ClientResponseError(
+                    answer.request_info, (), status=answer.status, message=answer.reason or ""
+                )
+            await _save_verified(answer.content, artifact, partial)
+        partial.replace(into)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+async def _save_verified(content: aiohttp.StreamReader, artifact: Artifact, partial: Path) -> None:
+    algorithm, _, expected = artifact.digest.partition(":")
+    digest, size = hashlib.new(algorithm), 0
+    limit = MAX_PACKED if artifact.size is None else min(artifact.size, MAX_PACKED)
+    with _create(partial) as file:
+        async for chunk in content.iter_chunked(256 * 1024):
+            size += len(chunk)
+            if size > limit:
+                raise ArtifactFailed(f"{artifact.url} is larger than {limit} bytes")
+            digest.update(chunk)
+            file.write(chunk)
+    if digest.hexdigest() != expected:
+        raise ArtifactFailed(
+            f"failed to verify {artifact.url}: digest {algorithm}:{digest.hexdigest()} of "
+            f"{size} bytes is not the {artifact.digest} that the source announces"
+        )
+
+
+def _create(path: Path) -> BinaryIO:
+    return open(path, "wb", opener=lambda name, flags: os.open(name, flags, mode=0o600))
+
+
+def _file_name(artifact: Artifact) -> str:
+    """Also the check that the digest is one: raises ArtifactFailed."""
+    algorithm, _, digits = artifact.digest.partition(":")
+    is_hexadecimal = not digits.strip("0123456789abcdef")
+    if len(digits) != _ALGORITHMS.get(algorithm) or not is_hexadecimal:
+        known = ", ".join(_ALGORITHMS)
+        raise ArtifactFailed(f"digest {artifact.digest[:200]!r} is none of {known}")
+    return f"{algorithm}-{digits}"
