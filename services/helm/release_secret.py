@@ -9,7 +9,8 @@ import base64
 import binascii
 import gzip
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import orjson
@@ -54,6 +55,24 @@ class StoredRelease:
     @property
     def description(self) -> str:
         return str(self.body["info"].get("description", ""))
+
+    @property
+    def manifest(self) -> str:
+        return str(self.body.get("manifest", ""))
+
+    def having(self, **fields: Any) -> "StoredRelease":
+        """The same with other fields of Helm's JSON, not written yet."""
+        return replace(self, body={**self.body, **fields})
+
+    def having_info(self, **info: Any) -> "StoredRelease":
+        return self.having(info={**self.body["info"], **info})
+
+
+def go_time(moment: datetime) -> str:
+    """As Go writes it: no trailing zeros, or a digest made of what Go reads back would differ."""
+    fraction = f"{moment.microsecond:06d}".rstrip("0")
+    seconds = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{seconds}.{fraction}Z" if fraction else f"{seconds}Z"
 
 
 def pack(body: ReleaseJson, namespace: str, labels: dict[str, str]) -> Manifest:

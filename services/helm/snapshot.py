@@ -7,6 +7,7 @@ the bit, or a release that moves between the two is upgraded for nothing.
 from typing import NamedTuple
 
 from services.helm.release_secret import ReleaseJson
+from services.helm.seen import Newest
 from shared.clock import parse_rfc3339, rfc3339
 from shared.resources.helm.release import ReleaseSnapshot
 
@@ -43,19 +44,15 @@ def snapshot_of(body: ReleaseJson, digests: Digests, action: str) -> ReleaseSnap
     )
 
 
-def names_version(snapshot: ReleaseSnapshot, body: ReleaseJson) -> bool:
-    """Whether the snapshot is of this version of this release, changed or not."""
-    return (snapshot.name, snapshot.namespace, snapshot.version) == (
-        body["name"],
-        body["namespace"],
-        body["version"],
+def is_of(snapshot: ReleaseSnapshot, stored: Newest) -> bool:
+    """Whether the snapshot is of the version that is stored, unchanged since."""
+    of_that_version = (snapshot.name, snapshot.namespace, snapshot.version) == (
+        stored.name,
+        stored.namespace,
+        stored.version,
     )
-
-
-def is_unchanged(snapshot: ReleaseSnapshot, body: ReleaseJson, digest: str) -> bool:
-    """`digest`: of the release as it is stored now."""
     same_rules = snapshot.api_version == API_VERSION
-    return names_version(snapshot, body) and (not same_rules or snapshot.digest == digest)
+    return of_that_version and (not same_rules or snapshot.digest == stored.digest)
 
 
 def observed(

@@ -3,14 +3,8 @@
 import msgspec
 import pytest
 
-from services.helm.snapshot import (
-    Digests,
-    is_unchanged,
-    names_version,
-    observed,
-    snapshot_of,
-    truncated,
-)
+from services.helm.seen import Newest
+from services.helm.snapshot import Digests, is_of, observed, snapshot_of, truncated
 from shared.resources.helm.release import ReleaseSnapshot
 from tests.support.helm_releases import a_stored_release
 
@@ -68,17 +62,21 @@ def test_history_goes_back_to_the_last_good_version(statuses: list[str], kept: i
     assert truncated(history) == history[:kept]
 
 
+def stored(version: int = 1, digest: str = "sha256:release", namespace: str = "team-a") -> Newest:
+    return Newest("deployed", "shop", namespace, version, digest)
+
+
 def test_a_release_that_somebody_changed_is_noticed() -> None:
     snapshot = a_snapshot(1)
 
-    assert is_unchanged(snapshot, a_stored_release(1), "sha256:release")
-    assert not is_unchanged(snapshot, a_stored_release(1), "sha256:other")
-    assert not is_unchanged(snapshot, a_stored_release(2), "sha256:release")
-    assert not is_unchanged(snapshot, a_stored_release(1, namespace="team-b"), "sha256:release")
+    assert is_of(snapshot, stored())
+    assert not is_of(snapshot, stored(digest="sha256:other"))
+    assert not is_of(snapshot, stored(version=2))
+    assert not is_of(snapshot, stored(namespace="team-b"))
 
 
 def test_a_snapshot_of_other_rules_is_believed() -> None:
     snapshot = msgspec.structs.replace(a_snapshot(1), api_version="v1")
 
-    assert is_unchanged(snapshot, a_stored_release(1), "sha256:other")
-    assert names_version(snapshot, a_stored_release(1))
+    assert is_of(snapshot, stored(digest="sha256:other"))
+    assert not is_of(snapshot, stored(version=2))

@@ -1,0 +1,140 @@
+"""Runs a chart's hooks: one after the other, by weight and name, each to its end.
+
+Hooks run at least once. Each is recorded as running in the release before its object is made, and
+the record of its end is written with the next one; a run that dies between the two is repeated by
+the next run, which makes the object anew. A hook that must not run twice has to see to that itself.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from services.helm.manifests import Placed
+from services.helm.names import FIELD_MANAGER
+from services.helm.release_secret import StoredRelease, go_time
+from services.helm.storage import ReleaseStorage
+from services.helm.waiting import until_ended, until_gone
+from shared import documents
+from shared.clock import Now
+from shared.cluster.client import Cluster
+from shared.cluster.objects import Manifest, ref_of
+from shared.outcomes import Failed
+
+BEFORE_CREATION = "before-hook-creation"
+SUCCEEDED, FAILED = "hook-succeeded", "hook-failed"
+
+
+class HookFailed(Failed):
+    """The action that the hook belongs to fails with it."""
+
+
+@dataclass(frozen=True)
+class Hook:
+    """One hook of a release; `position` is its place in the release's list."""
+
+    position: int
+    name: str
+    path: str
+    weight: int
+    policies: frozenset[str]
+    objects: tuple[Manifest, ...]
+
+    def is_deleted_when(self, policy: str) -> bool:
+        # Deleting a definition would take all objects of its kind along.
+        definitions = any(each["kind"] == "CustomResourceDefinition" for each in self.objects)
+        return policy in self.policies and not definitions
+
+
+class Hooks:
+    """Of one release. `within`: what each hook may take."""
+
+    def __init__(
+        self, cluster: Cluster, storage: ReleaseStorage, placed: Placed, within: timedelta, now: Now
+    ) -> None:
+        self._cluster = cluster
+        self._storage = storage
+        self._placed = placed
+        self._within = within
+        self._now = now
+
+    async def run(self, stored: StoredRelease, events: Iterable[str]) -> StoredRelease:
+        """The release with what became of the hooks, not written yet; raises HookFailed."""
+        wanted = set(events)
+        done: list[Hook] = []
+        for hook in in_order(hooks_for(stored, wanted)):
+            stored = await self._run(stored, hook, done)
+            done.append(hook)
+        for hook in reversed(done):
+            await self._delete(hook, SUCCEEDED)
+        return stored
+
+    async def _run(self, stored: StoredRelease, hook: Hook, done: Sequence[Hook]) -> StoredRelease:
+        await self._delete(hook, BEFORE_CREATION)
+        started = go_time(self._now())
+        running = {"started_at": started, "phase": "Running"}
+        stored = await self._storage.update(with_last_run(stored, hook, running))
+        try:
+            await self._make(hook)
+        except Failed as error:
+            ended = {"started_at": started, "completed_at": go_time(self._now())}
+            stored = with_last_run(stored, hook, ended | {"phase": "Failed"})
+            stored = await self._storage.update(stored)
+            await self._delete(hook, FAILED)
+            for earlier in done:
+                await self._delete(earlier, SUCCEEDED)
+            raise HookFailed(f"hook {hook.path} failed: {error}") from error
+        ended = {"started_at": started, "completed_at": go_time(self._now())}
+        return with_last_run(stored, hook, ended | {"phase": "Succeeded"})
+
+    async def _make(self, hook: Hook) -> None:
+        for manifest in await self._placed.all(hook.objects):
+            applied = await self._cluster.apply(manifest, manager=FIELD_MANAGER)
+            await until_ended(self._cluster, ref_of(applied), self._within, self._now)
+
+    async def _delete(self, hook: Hook, policy: str) -> None:
+        if not hook.is_deleted_when(policy):
+            return
+        for manifest in await self._placed.all(hook.objects):
+            ref = ref_of(manifest)
+            found = await self._cluster.read(ref)
+            if found is not None:
+                uid = found["metadata"]["uid"]
+                await self._cluster.delete(ref, uid=uid)
+                await until_gone(self._cluster, ref, uid, self._within)
+
+
+def hooks_for(stored: StoredRelease, events: set[str]) -> list[Hook]:
+    """The release's hooks for any of these events; raises HookFailed for unreadable ones."""
+    hooks = stored.body.get("hooks") or []
+    return [
+        _read(position, hook)
+        for position, hook in enumerate(hooks)
+        if events & set(hook.get("events") or ())
+    ]
+
+
+def in_order(hooks: Iterable[Hook]) -> list[Hook]:
+    return sorted(hooks, key=lambda hook: (hook.weight, hook.name))
+
+
+def with_last_run(stored: StoredRelease, hook: Hook, last_run: dict[str, Any]) -> StoredRelease:
+    hooks = list(stored.body["hooks"])
+    hooks[hook.position] = {**hooks[hook.position], "last_run": last_run}
+    return stored.having(hooks=hooks)
+
+
+def _read(position: int, hook: dict[str, Any]) -> Hook:
+    path = hook.get("path", "")
+    try:
+        objects = [each for each in documents.load_all(hook["manifest"]) if each]
+    except documents.DocumentError as error:
+        raise HookFailed(f"hook {path} is not YAML: {error}") from error
+    return Hook(
+        position=position,
+        name=hook.get("name", ""),
+        path=path,
+        weight=hook.get("weight", 0),
+        policies=frozenset(hook.get("delete_policies") or {BEFORE_CREATION}),
+        objects=tuple(objects),
+    )

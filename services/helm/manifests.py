@@ -1,0 +1,109 @@
+"""Rendered objects on their way to the cluster: in their namespace, marked as Helm's.
+
+The marks (a label, two annotations) are how the helm CLI knows whose an object is. They are put on
+what is applied, not on the stored manifest, as Helm does.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from services.helm.names import ReleaseIdentity
+from shared import documents
+from shared.cluster.client import Cluster
+from shared.cluster.objects import Gvk, Manifest
+from shared.outcomes import Failed
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+RELEASE_NAME = "meta.helm.sh/release-name"
+RELEASE_NAMESPACE = "meta.helm.sh/release-namespace"
+RESOURCE_POLICY = "helm.sh/resource-policy"
+
+
+class UnreadableManifest(Failed):
+    reason = "StateError"
+
+
+class Placed:
+    """Puts objects where they belong: the release's namespace, unless they say or need another."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+
+    async def all(self, objects: Iterable[Manifest]) -> list[Manifest]:
+        """Raises UnknownKind for a kind that neither the cluster nor these objects define."""
+        found = list(_flat(objects))
+        scopes = dict(_defined_scopes(found))
+        return [await self._placed(manifest, scopes) for manifest in found]
+
+    async def _placed(self, manifest: Manifest, scopes: dict[Gvk, bool]) -> Manifest:
+        gvk = Gvk(manifest.get("apiVersion", ""), manifest.get("kind", ""))
+        metadata = dict(manifest.get("metadata") or {})
+        is_namespaced = scopes.get(gvk)
+        if is_namespaced is None:
+            is_namespaced = (await self._cluster.resource_of(gvk)).namespaced
+        if is_namespaced:
+            metadata["namespace"] = metadata.get("namespace") or self._namespace
+        else:
+            metadata.pop("namespace", None)
+        return {**manifest, "metadata": metadata}
+
+
+def marked(manifest: Manifest, identity: ReleaseIdentity) -> Manifest:
+    """As an object of the release."""
+    return with_metadata(
+        manifest,
+        labels={MANAGED_BY: "Helm"},
+        annotations={RELEASE_NAME: identity.name, RELEASE_NAMESPACE: identity.namespace},
+    )
+
+
+def with_metadata(
+    manifest: Manifest, *, labels: dict[str, str], annotations: dict[str, str]
+) -> Manifest:
+    metadata = dict(manifest.get("metadata") or {})
+    if labels:
+        metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+    if annotations:
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations}
+    return {**manifest, "metadata": metadata}
+
+
+def belongs_to_another(manifest: Manifest, identity: ReleaseIdentity) -> bool:
+    """Whether a live object says that it is another release's."""
+    annotations = manifest["metadata"].get("annotations") or {}
+    said = (annotations.get(RELEASE_NAME), annotations.get(RELEASE_NAMESPACE))
+    return said != (None, None) and said != (identity.name, identity.namespace)
+
+
+def is_kept(manifest: Manifest) -> bool:
+    """Whether Helm leaves the object in the cluster when its release lets go of it."""
+    annotations = manifest["metadata"].get("annotations") or {}
+    return str(annotations.get(RESOURCE_POLICY, "")).strip().lower() == "keep"
+
+
+def read(manifest: str, what: str) -> list[Manifest]:
+    """The objects of a stored manifest; raises UnreadableManifest."""
+    try:
+        return [each for each in documents.load_all(manifest) if isinstance(each, dict) and each]
+    except documents.DocumentError as error:
+        raise UnreadableManifest(f"the stored manifest of {what} is not YAML: {error}") from error
+
+
+def _flat(objects: Iterable[Manifest]) -> Iterator[Manifest]:
+    for manifest in objects:
+        items = manifest.get("items")
+        if str(manifest.get("kind", "")).endswith("List") and isinstance(items, list):
+            yield from _flat(item for item in items if isinstance(item, dict))
+        else:
+            yield manifest
+
+
+def _defined_scopes(objects: Iterable[Manifest]) -> Iterator[tuple[Gvk, bool]]:
+    """Whether the kinds that these objects define are namespaced."""
+    for manifest in objects:
+        if manifest.get("kind") == "CustomResourceDefinition":
+            spec: dict[str, Any] = manifest.get("spec") or {}
+            for version in spec.get("versions") or ():
+                gvk = Gvk(f"{spec.get('group')}/{version.get('name')}", spec["names"]["kind"])
+                yield gvk, spec.get("scope") == "Namespaced"
