@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"path"
+	"strings"
+	"sync"
+
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/provider"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/resource"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/openapi"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	substituteKey    = "kustomize.toolkit.fluxcd.io/substitute"
+	substituteNever  = "disabled"
+	ownConfiguration = "kustomize.config.k8s.io/" // kustomize's own kinds are no cluster objects
+)
+
+type buildRequest struct {
+	TreeReference
+	Path    string  `json:"path"`
+	Overlay Overlay `json:"overlay"`
+	Text    bool    `json:"text"`
+}
+
+type buildAnswer struct {
+	Objects     []builtObject `json:"objects"`
+	Digest      string        `json:"digest"`
+	Trace       []string      `json:"trace"`
+	TraceDigest string        `json:"traceDigest"`
+}
+
+// builtObject is given as YAML text, not as an object, when variables are to be substituted in it: quoting
+// decides what a substituted value becomes.
+type builtObject struct {
+	Object json.RawMessage `json:"object,omitempty"`
+	Text   string          `json:"text,omitempty"`
+}
+
+func (e *Engine) build(request buildRequest) (any, error) {
+	tree, err := e.trees.Get(request.TreeReference)
+	if err != nil {
+		return nil, err
+	}
+	trace := newTrace()
+	resources, err := buildTree(tree, trace, directoryOf(request.Path), request.Overlay)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := describe(resources, request.Text)
+	if err != nil {
+		return nil, err
+	}
+	answer.Trace = trace.Questions()
+	answer.TraceDigest, err = traceDigest(tree, answer.Trace)
+	return answer, err
+}
+
+// directoryOf takes `./a`, `/a` and `a/` for the same place, and keeps `..` inside.
+func directoryOf(name string) string {
+	return strings.TrimPrefix(path.Join("/", name), "/")
+}
+
+// schemaLock guards kustomize's schemas, which belong to the process: builds that use the built-in ones share
+// it, a build that brings its own has it alone and leaves it as it was.
+var (
+	schemaLock sync.RWMutex
+	schemaOnce sync.Once
+)
+
+// errOwnSchema stops a build that has met a schema of its own while others share the built-in ones.
+var errOwnSchema = errors.New("this build brings its own schema")
+
+// loadSchema fills what builds afterwards only read: kustomize fills it at first need, without a lock for readers.
+func loadSchema() {
+	openapi.Schema()
+}
+
+func buildTree(tree *Tree, trace *Trace, directory string, overlay Overlay) (resmap.ResMap, error) {
+	resources, err := withSharedSchema(func() (resmap.ResMap, error) {
+		return buildOnce(tree, trace, directory, overlay, false)
+	})
+	if !errors.Is(err, errOwnSchema) {
+		return resources, err
+	}
+	return withOwnSchema(func() (resmap.ResMap, error) {
+		return buildOnce(tree, trace, directory, overlay, true)
+	})
+}
+
+func withSharedSchema(build func() (resmap.ResMap, error)) (resmap.ResMap, error) {
+	schemaOnce.Do(loadSchema)
+	schemaLock.RLock()
+	defer schemaLock.RUnlock()
+	return build()
+}
+
+func withOwnSchema(build func() (resmap.ResMap, error)) (resmap.ResMap, error) {
+	schemaLock.Lock()
+	defer schemaLock.Unlock()
+	defer loadSchema()
+	defer openapi.ResetOpenAPI()
+	return build()
+}
+
+func buildOnce(tree *Tree, trace *Trace, directory string, overlay Overlay, alone bool) (resmap.ResMap, error) {
+	files := &buildFiles{tree: tree, trace: trace}
+	files.inspect = func(file string, content []byte) error {
+		if err := checkAliases(file, content); err != nil {
+			return err
+		}
+		if !isKustomization(file) {
+			return nil
+		}
+		kustomization := parseKustomization(content)
+		if kustomization == nil {
+			return nil
+		}
+		if len(kustomization.OpenAPI) > 0 && !alone {
+			return errOwnSchema
+		}
+		return checkKustomization(tree, file, kustomization)
+	}
+	something, err := files.prepare(directory, overlay)
+	if err != nil || !something {
+		return nil, err
+	}
+	return files.run(directory)
+}
+
+func (b *buildFiles) run(directory string) (resmap.ResMap, error) {
+	kustomizer := krusty.MakeKustomizer(&krusty.Options{
+		Reorder:          krusty.ReorderOptionNone,
+		LoadRestrictions: types.LoadRestrictionsNone,
+		PluginConfig:     types.DisabledPluginConfig(),
+	})
+	resources, err := kustomizer.Run(b, path.Join(mountPoint, directory))
+	if err == nil {
+		return resources, nil
+	}
+	if b.refusal != nil {
+		return nil, b.refusal
+	}
+	if culprit := b.culprit(directory); culprit != nil {
+		return nil, culprit
+	}
+	return nil, refuse("%s", withoutMount(err.Error()))
+}
+
+// culprit finds the file of a generated kustomization that is no Kubernetes YAML.
+func (b *buildFiles) culprit(directory string) error {
+	for file, content := range b.generated {
+		kustomization := parseKustomization(content)
+		if _, inTree := b.tree.files[file]; inTree || kustomization == nil {
+			continue
+		}
+		factory := provider.NewDefaultDepProvider().GetResourceFactory()
+		for _, named := range kustomization.Resources {
+			inside := path.Join(directory, named)
+			if _, err := factory.SliceFromBytes(b.tree.files[inside]); err != nil {
+				return refuse("failed to decode Kubernetes YAML from %s: %v", inside, err)
+			}
+		}
+	}
+	return nil
+}
+
+func withoutMount(message string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(message, mountPoint+"/", ""), mountPoint, ".")
+}
+
+func describe(resources resmap.ResMap, text bool) (*buildAnswer, error) {
+	answer := &buildAnswer{Objects: []builtObject{}}
+	digest := sha256.New()
+	if resources != nil {
+		for index, built := range resources.Resources() {
+			object, yamlText, err := render(built)
+			if err != nil {
+				return nil, err
+			}
+			if index > 0 {
+				digest.Write([]byte("---\n"))
+			}
+			digest.Write(yamlText)
+			if strings.HasPrefix(built.GetApiVersion(), ownConfiguration) {
+				continue
+			}
+			answer.Objects = append(answer.Objects, present(built, object, yamlText, text))
+		}
+	}
+	answer.Digest = "sha256:" + hex.EncodeToString(digest.Sum(nil))
+	return answer, nil
+}
+
+func render(built *resource.Resource) (json.RawMessage, []byte, error) {
+	object, err := built.MarshalJSON()
+	if err != nil {
+		return nil, nil, refuse("%s: %v", built.OrgId(), err)
+	}
+	if depth := jsonDepth(object); depth > depthOfObjects {
+		return nil, nil, limited("%s is nested %d deep, %d are allowed", built.OrgId(), depth, depthOfObjects)
+	}
+	text, err := yaml.JSONToYAML(object)
+	return object, text, err
+}
+
+func present(built *resource.Resource, object json.RawMessage, yamlText []byte, text bool) builtObject {
+	if text && mentionsVariables(yamlText) && !keepsVariables(built) {
+		return builtObject{Text: string(yamlText)}
+	}
+	return builtObject{Object: object}
+}
+
+func mentionsVariables(text []byte) bool {
+	return bytes.Contains(text, []byte("${")) || bytes.Contains(text, []byte("$$"))
+}
+
+// keepsVariables: a label or an annotation asks for the object as it is.
+func keepsVariables(built *resource.Resource) bool {
+	return built.GetLabels()[substituteKey] == substituteNever ||
+		built.GetAnnotations()[substituteKey] == substituteNever
+}
