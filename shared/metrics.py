@@ -35,3 +35,7 @@ DEAD_LETTERS = Counter(
     "Messages passed over because nobody could read them.",
     ("stream",),
 )
+OUTBOX_WAITING = Gauge("penstock_outbox_waiting", "Events that NATS has not taken yet.")
+OUTBOX_DROPPED = Counter(
+    "penstock_outbox_dropped_total", "Events lost because memory and disk were full."
+)
