@@ -154,6 +154,12 @@ class Cluster:
         path = await self._path(ref_of(manifest)) + _query(query)
         return await self._json("PATCH", path, manifest, content_type=APPLY_PATCH)
 
+    async def apply_encoded(self, ref: ObjectRef, body: bytes, *, manager: str) -> Manifest:
+        """The same, with force, for a manifest that is JSON already."""
+        query = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict"}
+        path = await self._path(ref) + _query(query)
+        return await self._json("PATCH", path, orjson.Fragment(body), content_type=APPLY_PATCH)
+
     async def merge_patch(
         self, ref: ObjectRef, patch: Manifest, *, subresource: str = "", manager: str = ""
     ) -> Manifest:

@@ -65,6 +65,10 @@ class Discovery:
         groups = {gvk.api_version for gvk in self._kinds}
         return frozenset(groups | {f"{gvk.api_version}/{gvk.kind}" for gvk in self._kinds})
 
+    def version_of(self, group: str, kind: str) -> Gvk | None:
+        """A served version of the kind, as far as we have read."""
+        return next((gvk for gvk in self._kinds if (gvk.group, gvk.kind) == (group, kind)), None)
+
     def forget(self) -> None:
         """What we know may be wrong: a CRD was changed or deleted."""
         self._kinds = {}

@@ -13,7 +13,7 @@ from shared.outcomes import Failed
 
 
 class ApiError(Failed):
-    """The API server refused a request, or could not be asked."""
+    """The API server refused a request, or could not be asked; `answer` is its own words."""
 
     def __init__(
         self,
@@ -21,9 +21,11 @@ class ApiError(Failed):
         *,
         status_code: int = 0,
         api_reason: str = "",
+        answer: str = "",
         retry_after: timedelta | None = None,
     ) -> None:
         super().__init__(message, retry_after=retry_after)
+        self.answer = answer or message
         self.status_code = status_code
         self.api_reason = api_reason
 
@@ -99,5 +101,6 @@ def api_error(status_code: int, body: bytes, *, what: str, retry_after: str = ""
         f"{what}: {status.message}" if status.message else f"{what}: HTTP {status_code}",
         status_code=status_code,
         api_reason=status.reason,
+        answer=status.message,
         retry_after=timedelta(seconds=int(retry_after)) if retry_after.isdigit() else None,
     )

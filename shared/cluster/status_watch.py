@@ -1,0 +1,125 @@
+"""One watch per kind for everybody who waits for objects of it; it lingers when they have left.
+
+Objects are reduced to their status as they arrive; the object itself is kept only while its state
+can still change without an event.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+import orjson
+
+from shared.clock import Now
+from shared.cluster.client import Cluster
+from shared.cluster.kstatus import ObjectStatus, status_of
+from shared.cluster.objects import Gvk, Manifest
+from shared.cluster.watch_cache import Selection, WatchCache
+from shared.resources.meta import NamespacedName
+
+LINGER = 300.0
+
+
+class Seen(NamedTuple):
+    key: NamespacedName
+    version: int
+    status: ObjectStatus
+    manifest: Manifest | None  # None: its state is final until the next event
+
+
+class Place(NamedTuple):
+    """What one watch covers, and as whom."""
+
+    cluster: Cluster
+    gvk: Gvk
+    selection: Selection
+
+
+@dataclass(eq=False)
+class Watched:
+    cache: WatchCache[Seen]
+    task: asyncio.Task[None]
+    listeners: list[asyncio.Event] = field(default_factory=list)
+    closing: asyncio.TimerHandle | None = None
+
+
+class StatusWatches:
+    def __init__(self, now: Now, linger: float = LINGER) -> None:
+        self._now = now
+        self._linger = linger
+        self._watched: dict[Place, Watched] = {}
+        self._tasks: asyncio.TaskGroup
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["StatusWatches"]:
+        async with asyncio.TaskGroup() as self._tasks:
+            try:
+                yield self
+            finally:
+                for place in list(self._watched):
+                    self._close(place)
+
+    @asynccontextmanager
+    async def following(
+        self, place: Place, changed: asyncio.Event
+    ) -> AsyncIterator[WatchCache[Seen]]:
+        """The statuses of a place; `changed` is set with every difference."""
+        watched = self._watched.get(place) or await self._open(place)
+        watched.listeners.append(changed)
+        if watched.closing is not None:
+            watched.closing.cancel()
+            watched.closing = None
+        try:
+            yield watched.cache
+        finally:
+            watched.listeners.remove(changed)
+            if not watched.listeners:
+                loop = asyncio.get_running_loop()
+                watched.closing = loop.call_later(self._linger, self._close, place)
+
+    async def _open(self, place: Place) -> Watched:
+        kind = await place.cluster.resource_of(place.gvk)
+        if place in self._watched:  # opened by another while we asked
+            return self._watched[place]
+        cache = WatchCache(
+            place.cluster,
+            kind.collection(place.selection.namespace),
+            lambda raw: self._seen(raw, place.gvk),
+            lambda seen: (seen.key, str(seen.version)),
+            selection=place.selection,
+        )
+        watched = Watched(cache, self._tasks.create_task(_run(cache, place)))
+
+        def changed(_before: Seen | None, _after: Seen | None) -> None:
+            for listener in watched.listeners:
+                listener.set()
+
+        cache.on_change(changed)
+        self._watched[place] = watched
+        return watched
+
+    def _close(self, place: Place) -> None:
+        watched = self._watched.pop(place, None)
+        if watched is not None:
+            if watched.closing is not None:
+                watched.closing.cancel()
+            watched.task.cancel()
+
+    def _seen(self, raw: msgspec.Raw, gvk: Gvk) -> Seen:
+        # Items of a list come without apiVersion and kind.
+        manifest = {**orjson.loads(memoryview(raw)), "apiVersion": gvk.api_version, "kind": gvk.kind}
+        metadata, status = manifest["metadata"], status_of(manifest, self._now())
+        return Seen(
+            NamespacedName(metadata.get("namespace", ""), metadata["name"]),
+            int(metadata["resourceVersion"]),
+            status,
+            None if status.state in ("Current", "Failed") else manifest,
+        )
+
+
+async def _run(cache: WatchCache[Seen], place: Place) -> None:
+    async with cache.running():
+        await asyncio.Event().wait()
