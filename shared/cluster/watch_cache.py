@@ -215,7 +215,7 @@ class WatchCache(Generic[T]):
             case "DELETED":
                 self._drop(event.object)
             case "ERROR":
-                code = int(orjson.loads(event.object).get("code") or 500)
+                code = int(orjson.loads(memoryview(event.object)).get("code") or 500)
                 raise api_error(code, bytes(event.object), what=f"watch {self._path}")
         # A BOOKMARK has no object: it only says how far we are.
         self._resume_at = msgspec.json.decode(
@@ -310,7 +310,7 @@ def watch_metadata(
 
 def _manifest(gvk: Gvk, raw: msgspec.Raw) -> Manifest:
     # Items of a list come without apiVersion and kind; metadata-only ones with the wrong ones.
-    return {**orjson.loads(raw), "apiVersion": gvk.api_version, "kind": gvk.kind}
+    return {**orjson.loads(memoryview(raw)), "apiVersion": gvk.api_version, "kind": gvk.kind}
 
 
 def _locate_manifest(manifest: Manifest) -> tuple[NamespacedName, str]:

@@ -1,0 +1,67 @@
+"""Fixtures of the real kind: one control plane a session, a namespace a test."""
+
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from penstock.local.control_plane import ControlPlane
+from shared.cluster.client import Cluster
+from shared.cluster.objects import Gvk, ObjectRef
+from shared.resources.registry import KINDS
+from tests.support.eventually import eventually
+from tests.support.holding import held
+from tests.support.honest import broken_rules
+
+CRDS = Path(__file__).parent.parent / "deploy" / "crds"
+CRD = "apiextensions.k8s.io/v1"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+async def control_plane(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ControlPlane]:
+    """etcd, API server, controllers, scheduler and simulated nodes."""
+    folder = tmp_path_factory.mktemp("control-plane")
+    async with held(ControlPlane(folder)) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+async def cluster(control_plane: ControlPlane) -> AsyncIterator[Cluster]:
+    """The administrator's client; our kinds are served."""
+    async with held(Cluster.connect(control_plane.kubeconfig, agent="tests")) as cluster:
+        names = [await _install(cluster, path) for path in sorted(CRDS.glob("*.yaml"))]
+        for name in names:
+            await eventually(lambda name=name: _is_established(cluster, name))  # type: ignore[misc]
+        yield cluster
+
+
+@pytest.fixture
+async def namespace(cluster: Cluster) -> AsyncIterator[str]:
+    """A namespace of the test's own; at the end every status of ours in it must be honest."""
+    name = f"test-{next(_numbers)}"
+    metadata = {"name": name}
+    await cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    yield name
+    dishonest = [
+        (f"{model.kind}/{obj['metadata']['name']}", broken)
+        for model in KINDS
+        for obj in await cluster.list(Gvk(model.api_version, model.kind), namespace=name)
+        if (broken := broken_rules(obj))
+    ]
+    assert not dishonest
+
+
+async def _install(cluster: Cluster, path: Path) -> str:
+    applied = await cluster.apply(yaml.safe_load(path.read_text()), manager="tests")
+    name: str = applied["metadata"]["name"]
+    return name
+
+
+async def _is_established(cluster: Cluster, name: str) -> bool:
+    stored = await cluster.read(ObjectRef(CRD, "CustomResourceDefinition", "", name))
+    conditions = (stored or {}).get("status", {}).get("conditions", ())
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
