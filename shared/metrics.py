@@ -39,3 +39,6 @@ OUTBOX_WAITING = Gauge("penstock_outbox_waiting", "Events that NATS has not take
 OUTBOX_DROPPED = Counter(
     "penstock_outbox_dropped_total", "Events lost because memory and disk were full."
 )
+EVENTS_DROPPED = Counter(
+    "penstock_events_dropped_total", "Kubernetes Events that were not written."
+)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.spool import Entry, Spool
@@ -28,6 +28,7 @@ def drained(spool: Spool) -> list[str]:
     return ids
 
 
+@settings(deadline=None)  # fsync has its own mind
 @given(batches=st.lists(st.integers(1, 5), max_size=12))
 def test_everything_comes_back_in_order(
     tmp_path_factory: pytest.TempPathFactory, batches: list[int]
