@@ -1,0 +1,1 @@
+"""Measures Penstock against its bars; `make bench` runs all of it and prints one table."""
