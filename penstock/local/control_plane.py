@@ -20,6 +20,7 @@ import yaml
 from penstock.local import kube_commands
 from penstock.local.certificates import Certificates, certificates
 from penstock.local.identities import Identities
+from penstock.local.kubeconfig import cluster_entry
 from penstock.local.ports import LOOPBACK, PortBook
 from penstock.local.private_files import private_folder, write_private
 from penstock.local.probes import http_answers
@@ -66,13 +67,13 @@ class ControlPlane:
         self._controllers = controllers
         self._audit = audit
         self._wished_port = port
-        self._supervisor = Supervisor(changed)
+        self.supervisor = Supervisor(changed)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         private_folder(self.folder)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._supervisor)
+            await stack.enter_async_context(self.supervisor)
             await self._start_api()
             if self._controllers:
                 await self._start_controllers()
@@ -89,11 +90,7 @@ class ControlPlane:
 
     @property
     def processes(self) -> tuple[Supervised, ...]:
-        return self._supervisor.processes
-
-    @property
-    def authority(self) -> bytes:
-        return self._keys.authority.read_bytes()
+        return self.supervisor.processes
 
     @property
     def _keys(self) -> Certificates:
@@ -102,7 +99,8 @@ class ControlPlane:
     async def _start_api(self) -> None:
         port = PortBook(self.folder / "ports.json").port("apiserver", self._wished_port)
         self.url = f"https://{LOOPBACK}:{port}"
-        self.token = self._identities.write(self.url, self.authority)["admin"]
+        entry = cluster_entry(self.url, self._keys.authority.read_bytes())
+        self.token = self._identities.write(entry)["admin"]
         kube = await asyncio.to_thread(binary, "kube")
         options = kube_commands.ApiServerOptions(
             port=port,
@@ -138,7 +136,7 @@ class ControlPlane:
             environment={"PATH": os.defpath, "HOME": str(self.folder)},
             ready=ready,
         )
-        return self._supervisor.start(program)
+        return self.supervisor.start(program)
 
     def _write_scheduler_configuration(self, kubeconfig: Path) -> Path:
         configuration = {

@@ -7,6 +7,7 @@ import csv
 import io
 import secrets
 from pathlib import Path
+from typing import Any
 
 from penstock.local.kubeconfig import write_kubeconfig
 from penstock.local.private_files import write_private
@@ -28,7 +29,7 @@ class Identities:
     def kubeconfig(self, name: str) -> Path:
         return self._folder / f"{name}.kubeconfig"
 
-    def write(self, server: str, authority: bytes) -> dict[str, str]:
+    def write(self, cluster: dict[str, Any]) -> dict[str, str]:
         """Writes the files; answers the tokens by name."""
         kept = self._kept()
         tokens = {
@@ -39,10 +40,7 @@ class Identities:
         rows = csv.writer(table, lineterminator="\n")
         for name, (user, group) in IDENTITIES.items():
             rows.writerow((tokens[name], user, user, group))
-            user_entry = {"token": tokens[name]}
-            write_kubeconfig(
-                self.kubeconfig(name), server=server, authority=authority, user=user_entry
-            )
+            write_kubeconfig(self.kubeconfig(name), cluster, {"token": tokens[name]})
         write_private(self.token_file, table.getvalue())
         return tokens
 

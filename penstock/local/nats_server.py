@@ -53,13 +53,13 @@ class NatsServer:
         self.folder = folder.absolute()
         self.url = ""
         self._wished_port = port
-        self._supervisor = Supervisor(changed)
+        self.supervisor = Supervisor(changed)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         private_folder(self.folder)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._supervisor)
+            await stack.enter_async_context(self.supervisor)
             await self._start()
             self._stack = stack.pop_all()
         return self
@@ -74,7 +74,7 @@ class NatsServer:
 
     @property
     def processes(self) -> tuple[Supervised, ...]:
-        return self._supervisor.processes
+        return self.supervisor.processes
 
     def credentials(self, user: str) -> Path:
         """A file {"user", "password"}."""
@@ -96,7 +96,7 @@ class NatsServer:
             environment={"PATH": os.defpath, **passwords},
             ready=greets(port, b"INFO "),
         )
-        await self._supervisor.start(program).ready(READY_WITHIN)
+        await self.supervisor.start(program).ready(READY_WITHIN)
 
     def _password(self, user: str) -> str:
         path = self.credentials(user)

@@ -26,13 +26,13 @@ class PortBook:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+        self.known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
 
     def port(self, name: str, given: int | None = None) -> int:
         """Raises PortTaken for a given port that is in use."""
-        chosen = given_port(name, given) if given else free_port(self._known.get(name))
-        self._known[name] = chosen
-        write_private(self._path, json.dumps(self._known))
+        chosen = given_port(name, given) if given else free_port(self.known.get(name))
+        self.known[name] = chosen
+        write_private(self._path, json.dumps(self.known))
         return chosen
 
 

@@ -95,6 +95,14 @@ class Supervised:
         except TimeoutError:
             raise self._not_ready(f"not ready after {within.total_seconds():g} s") from None
 
+    async def kill(self) -> None:
+        """As `kill -9`; returns when it is gone, and before it is back."""
+        pid = self.pid
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        while pid is not None and self.pid == pid:
+            await self._changed.wait()
+
     async def _live(self) -> None:
         self._become(State.STARTING)
         began = asyncio.get_running_loop().time()
@@ -109,6 +117,7 @@ class Supervised:
         finally:
             await _end(process, self.program.grace)
             self.pid = None
+            self._tell()
         if asyncio.get_running_loop().time() - began > SETTLED_SECONDS:
             self._failures = 0
 
@@ -143,6 +152,9 @@ class Supervised:
         if state is State.RUNNING:
             log.info("process ready", extra={"program": self.name, "pid": self.pid})
         self.state = state
+        self._tell()
+
+    def _tell(self) -> None:
         self._report()
         self._changed.set()
         self._changed = asyncio.Event()

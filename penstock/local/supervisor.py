@@ -1,7 +1,7 @@
 """Keeps a set of processes alive while its context lasts, and stops them last started, first."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +18,8 @@ class Supervisor:
     def __init__(self, changed: Callable[[], None] = _nobody_cares) -> None:
         self._changed = changed
         self._group = asyncio.TaskGroup()
-        self._running: dict[Supervised, asyncio.Task[None]] = {}
+        self._known: dict[str, tuple[Supervised, asyncio.Task[None]]] = {}
+        self._companions: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -30,12 +31,14 @@ class Supervisor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for task in self._companions:
+            task.cancel()
         try:
-            for process in reversed(list(self._running)):
-                await self.stop(process)
+            for name in reversed(list(self._known)):
+                await self.stop(name)
         except BaseException:
             # Somebody is in a hurry: all at once, in no order.
-            for task in self._running.values():
+            for _, task in self._known.values():
                 task.cancel()
             raise
         finally:
@@ -44,14 +47,21 @@ class Supervisor:
 
     @property
     def processes(self) -> tuple[Supervised, ...]:
-        return tuple(self._running)
+        return tuple(process for process, _ in self._known.values())
 
     def start(self, program: Program) -> Supervised:
+        """A program that was stopped keeps its place in the order."""
         process = Supervised(program, self._changed)
-        self._running[process] = self._group.create_task(process.run(), name=program.name)
+        task = self._group.create_task(process.run(), name=program.name)
+        self._known[program.name] = (process, task)
         return process
 
-    async def stop(self, process: Supervised) -> None:
-        task = self._running[process]
+    async def stop(self, name: str) -> None:
+        """It stays stopped."""
+        _, task = self._known[name]
         task.cancel()
         await asyncio.wait([task])
+
+    def accompany(self, work: Coroutine[None, None, None]) -> None:
+        """Something of our own that runs as long as the processes do."""
+        self._companions.append(self._group.create_task(work))

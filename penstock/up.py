@@ -1,0 +1,149 @@
+"""`penstock up`: runs the environment in this process, or in one that it leaves behind."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from penstock.compiling import BuildFailed
+from penstock.golang import NoGo
+from penstock.local.environment import Environment, Wishes
+from penstock.local.kubeconfig import UnusableKubeconfig
+from penstock.local.ports import PortTaken
+from penstock.local.private_files import private_folder
+from penstock.local.service_processes import PUBLIC_PORTS
+from penstock.local.state_folder import AlreadyRunning, Record, StateFolder, chosen
+from penstock.local.supervised import NotReady
+from penstock.lockfile import CHECKOUT
+from shared.cluster.connection import ConnectionSettingsError
+from shared.cluster.errors import ApiError
+
+# What a person can do something about; anything else is a bug and shows its traceback.
+TROUBLE = (
+    ApiError,
+    BuildFailed,
+    ConnectionSettingsError,
+    NoGo,
+    NotReady,
+    PortTaken,
+    UnusableKubeconfig,
+)
+READY_WITHIN_SECONDS = 15 * 60  # a first start compiles
+POLL_SECONDS = 0.05
+
+
+def run(state: Path | None, kubeconfig: Path | None, ports: list[str], *, detach: bool) -> int:
+    folder = chosen(state)
+    try:
+        wishes = Wishes(kubeconfig=kubeconfig, ports=_numbers(ports))
+    except ValueError as error:
+        return _complain(f"--port {error}: write NAME=NUMBER, NAME of {', '.join(PUBLIC_PORTS)}")
+    if folder.is_held():
+        return _greet_running(folder)
+    if folder.was_left_behind():
+        _say(f"the last environment in {folder.path} ended without notice; going on with its data")
+    try:
+        # Before anything runs: minutes the first time, and Ctrl-C must end them.
+        wishes.programs()
+    except TROUBLE as error:
+        return _complain(str(error))
+    return _leave_behind(folder, wishes) if detach else _run_here(folder, wishes)
+
+
+def exports(record: Record, folder: StateFolder) -> str:
+    """What a shell needs to work with the environment."""
+    variables = {
+        "KUBECONFIG": record.kubeconfig,
+        "NATS_URL": record.nats,
+        "NATS_CREDENTIALS": record.nats_credentials,
+        "PENSTOCK_STATE_DIR": str(folder.path),
+    }
+    return "".join(f"export {name}={value}\n" for name, value in variables.items())
+
+
+def _run_here(folder: StateFolder, wishes: Wishes) -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    try:
+        asyncio.run(_until_signalled(folder, wishes))
+    except AlreadyRunning:
+        return _greet_running(folder)
+    except TROUBLE as error:
+        return _complain(str(error))
+    return 0
+
+
+async def _until_signalled(folder: StateFolder, wishes: Wishes) -> None:
+    loop, this = asyncio.get_running_loop(), asyncio.current_task()
+    if this is None:
+        raise AssertionError("a coroutine runs in a task")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, this.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        async with Environment(folder.path, wishes, say=_say) as environment:
+            sys.stdout.write(exports(environment.record, folder))
+            sys.stdout.flush()
+            _say("Ctrl-C stops it")
+            await loop.create_future()
+
+
+def _leave_behind(folder: StateFolder, wishes: Wishes) -> int:
+    log = private_folder(folder.path) / "penstock.log"
+    command = [sys.executable, "-P", "-m", "penstock", "up", "--state", str(folder.path)]
+    if wishes.kubeconfig:
+        command += ["--kubeconfig", str(wishes.kubeconfig)]
+    command += [f"--port={name}={number}" for name, number in wishes.ports.items()]
+    path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603  (ourselves)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=os.environ | {"PYTHONPATH": path},
+            start_new_session=True,
+        )
+    while process.poll() is None:
+        if (record := folder.read()) and record.ready:
+            _say(f"it runs as process {record.pid}; `penstock down` stops it")
+            sys.stdout.write(exports(record, folder))
+            return 0
+        time.sleep(POLL_SECONDS)
+    return _complain(log.read_text(errors="replace"))
+
+
+def _greet_running(folder: StateFolder) -> int:
+    """Another process has the folder: wait until it is ready, and tell how to use it."""
+    deadline = time.monotonic() + READY_WITHIN_SECONDS
+    while folder.is_held() and time.monotonic() < deadline:
+        if (record := folder.read()) and record.ready:
+            _say(f"already running in {folder.path} as process {record.pid}")
+            sys.stdout.write(exports(record, folder))
+            return 0
+        time.sleep(POLL_SECONDS)
+    return _complain(f"the environment that was starting in {folder.path} did not become ready")
+
+
+def _numbers(given: list[str]) -> dict[str, int]:
+    """Raises ValueError."""
+    ports = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name not in PUBLIC_PORTS or not number.isdecimal() or not 0 < int(number) < 2**16:
+            raise ValueError(repr(text))
+        ports[name] = int(number)
+    return ports
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _complain(problem: str) -> int:
+    _say(problem)
+    return 1
