@@ -233,8 +233,8 @@ class Controller(Generic[R]):
             fields["lastHandledReconcileAt"] = requested_at(resource)
         marks = {
             **run.noted_conditions,
-            **outcome.conditions,
             **closing_marks(price, conditions_of(current)),
+            **outcome.conditions,
         }
         if price.alarming and _is_news(current, price.ready):
             self._recorder.record(resource, "error", price.ready.reason, price.ready.message, {})

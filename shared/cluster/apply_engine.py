@@ -18,7 +18,7 @@ from shared.cluster.drift import DriftWatch
 from shared.cluster.health import HealthWatch
 from shared.cluster.live import Reader
 from shared.cluster.ownership import Ownership
-from shared.cluster.prune import Pruner
+from shared.cluster.prune import Pruner, labelled
 from shared.cluster.status_watch import StatusWatches
 from shared.resources.meta import NamespacedName
 
@@ -50,4 +50,4 @@ class ApplyEngine:
             yield cls(ownership, Applier(reader, drift, health), drift, health)
 
     def pruner(self, cluster: Cluster, owner: NamespacedName) -> Pruner:
-        return Pruner(cluster, self.ownership, owner)
+        return Pruner(cluster, labelled(self.ownership, owner))

@@ -2,8 +2,9 @@
 
 Why it deletes nothing it must not:
 - only what an inventory names is ever looked at, and an inventory names only what was applied;
-- each object is read just before, and must carry this very owner's labels: one that another owner
-  has taken over, or that somebody made anew under the same name, is left alone;
+- each object is read just before, and must be the owner's by its labels (or by whatever tells the
+  owner's objects from others'): one that another owner has taken over, or that somebody made anew
+  under the same name, is left alone;
 - the deletion is for the uid that was read, so that whatever appears in between survives;
 - `prune: disabled`, `reconcile: disabled` and `ssa: Ignore` on the live object hold it back;
 - nothing is dropped on an error: an object that could not be deleted, or of which we do not know
@@ -12,9 +13,10 @@ Killed half-way, the next run finds the rest in the inventory, and what is gone 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TypeAlias
 
 from shared.cluster.client import Cluster
 from shared.cluster.errors import ApiError, Conflict, UnknownKind
@@ -47,13 +49,30 @@ class Pruned:
             raise Failed("\n".join(lines[:20]), reason="PruneFailed")
 
 
+MayDelete: TypeAlias = Callable[[Manifest], bool]  # of an object as it is in the cluster
+
+
+def labelled(ownership: Ownership, owner: NamespacedName) -> MayDelete:
+    """Whether the labels name this owner, and nothing holds the object back."""
+
+    def may_delete(live: Manifest) -> bool:
+        metadata = live["metadata"]
+        labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+        is_prunable = ownership.controls_in(labels, annotations).is_prunable
+        return is_prunable and ownership.owner_in(labels) == owner
+
+    return may_delete
+
+
 class Pruner:
     """Deletes for one owner, with that owner's identity."""
 
-    def __init__(self, cluster: Cluster, ownership: Ownership, owner: NamespacedName) -> None:
+    def __init__(
+        self, cluster: Cluster, may_delete: MayDelete, propagation: str = "Background"
+    ) -> None:
         self._cluster = cluster
-        self._ownership = ownership
-        self._owner = owner
+        self._may_delete = may_delete
+        self._propagation = propagation
 
     async def prune(self, stale: Inventory) -> Pruned:
         """Kind by kind in reverse apply order; within a kind side by side."""
@@ -109,18 +128,12 @@ class Pruner:
             if live["metadata"].get("deletionTimestamp"):
                 return True
             try:
-                return await self._cluster.delete(ref, uid=live["metadata"]["uid"])
+                return await self._cluster.delete(
+                    ref, uid=live["metadata"]["uid"], propagation=self._propagation
+                )
             except Conflict:
                 continue  # it is another object by now: judge that one
         raise Conflict(f"{ref} is replaced as fast as it is deleted")
-
-    def _may_delete(self, live: Manifest) -> bool:
-        metadata = live["metadata"]
-        labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-        return (
-            self._ownership.owner_in(labels) == self._owner
-            and self._ownership.controls_in(labels, annotations).is_prunable
-        )
 
 
 async def remove_for_recreation(cluster: Cluster, ref: ObjectRef) -> None:
