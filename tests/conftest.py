@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from penstock.demo.stage import Stage
 from penstock.local.control_plane import ControlPlane
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Gvk, ObjectRef
@@ -65,3 +66,10 @@ async def _is_established(cluster: Cluster, name: str) -> bool:
     stored = await cluster.read(ObjectRef(CRD, "CustomResourceDefinition", "", name))
     conditions = (stored or {}).get("status", {}).get("conditions", ())
     return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A stage of the test's own: environment, Git server, webhook; about ten seconds to stand."""
+    async with held(Stage.standing(tmp_path)) as stage:
+        yield stage

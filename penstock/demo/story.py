@@ -40,18 +40,26 @@ RECEIVER = "notification.toolkit.fluxcd.io/v1"
 Step: TypeAlias = Callable[[], Awaitable[str]]
 
 
+async def nothing() -> None:
+    """What happens meanwhile, when nobody interferes."""
+
+
 def kustomization(name: str) -> ObjectRef:
     return ObjectRef(KUSTOMIZATION, "Kustomization", NAMESPACE, name)
 
 
 @dataclass
 class Story:
-    """`webhooks` is the address of the notify service's webhook receiver."""
+    """`webhooks` is the address of the notify service's webhook receiver.
+
+    `meanwhile` is called in the middle of each step: the change is made, its effect not seen.
+    """
 
     cluster: Cluster
     fleet: Repository
     sink: Sink
     webhooks: str
+    meanwhile: Callable[[], Awaitable[None]] = nothing
 
     @property
     def steps(self) -> list[tuple[str, Step]]:
@@ -68,6 +76,7 @@ class Story:
     async def first_sync(self) -> str:
         for manifest in self._entry_point():
             await self.cluster.apply(manifest, manager="kubectl")
+        await self.meanwhile()
         await self._rolled_out(STOREFRONT)
         await self._rolled_out(GREETER)
         release = ObjectRef(HELM_RELEASE, "HelmRelease", "greeter", "greeter")
@@ -76,8 +85,7 @@ class Story:
         return "storefront (Kustomize) and greeter (Helm) are ready"
 
     async def new_image(self) -> str:
-        await self._replace(OVERLAY, "newTag: 1.0.0", "newTag: 1.1.0", "storefront 1.1.0")
-        await self._webhook()
+        await self._push(OVERLAY, "newTag: 1.0.0", "newTag: 1.1.0", "storefront 1.1.0")
         found = await self._rolled_out(STOREFRONT, ":1.1.0")
         return f"{image_of(found)} is rolled out"
 
@@ -85,6 +93,7 @@ class Story:
         wanted = (await self._rolled_out(STOREFRONT))["spec"]["replicas"]
         patch = {"spec": {"replicas": wanted + 4}}
         await self.cluster.merge_patch(STOREFRONT, patch, manager="kubectl-scale")
+        await self.meanwhile()
 
         async def put_back() -> bool | None:
             found = await self.cluster.read(STOREFRONT)
@@ -95,8 +104,7 @@ class Story:
 
     async def removed_manifest(self) -> str:
         page = ObjectRef("v1", "ConfigMap", "storefront", "maintenance-page")
-        await self._replace(BASE, "  - maintenance-page.yaml\n", "", "no more maintenance page")
-        await self._webhook()
+        await self._push(BASE, "  - maintenance-page.yaml\n", "", "no more maintenance page")
 
         async def gone() -> bool | None:
             return await self.cluster.read(page) is None or None
@@ -106,8 +114,7 @@ class Story:
 
     async def broken_commit(self) -> str:
         before = await self._rolled_out(STOREFRONT)
-        await self._replace(SERVICE, "port: 80\n", "port: eighty\n", "a typing error")
-        await self._webhook()
+        await self._push(SERVICE, "port: 80\n", "port: eighty\n", "a typing error")
 
         async def refused() -> str | None:
             ready = await ready_condition(self.cluster, kustomization("storefront"))
@@ -128,8 +135,7 @@ class Story:
         return f"the webhook got {reason} for Kustomization storefront"
 
     async def taken_back(self) -> str:
-        await self._replace(SERVICE, "port: eighty\n", "port: 80\n", "correct the typing error")
-        await self._webhook()
+        await self._push(SERVICE, "port: eighty\n", "port: 80\n", "correct the typing error")
         head = f"main@sha1:{self.fleet.head}"
 
         async def applied() -> bool | None:
@@ -161,11 +167,13 @@ class Story:
         what = f"{ref} is rolled out{image and f' with {image}'}"
         return await becomes(what, lambda: rolled_out(self.cluster, ref, image))
 
-    async def _replace(self, path: str, old: str, new: str, message: str) -> None:
+    async def _push(self, path: str, old: str, new: str, message: str) -> None:
         content = await self.fleet.read(path)
         if old not in content:
             raise NotInTime(f"{path} of the fleet has no {old!r} to replace")
         await self.fleet.commit(message, {path: content.replace(old, new)})
+        await self._webhook()
+        await self.meanwhile()
 
     async def _webhook(self) -> None:
         """Call the fleet's Receiver, as a Git host does after a push, and as patiently."""
