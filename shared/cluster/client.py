@@ -6,11 +6,12 @@ outages are the caller's to wait out with its own backoff.
 """
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -43,12 +44,6 @@ PATIENCE_LIMIT = timedelta(seconds=10)  # of a Retry-After that we sit out inste
 CONNECTIONS = 64
 
 
-class _Caller(NamedTuple):
-    """Whom a request speaks for: ourselves, or an impersonated user."""
-
-    headers: Mapping[str, str]
-
-
 class Cluster:
     """The API server, as one identity sees it; see `as_service_account`."""
 
@@ -56,7 +51,9 @@ class Cluster:
         self.connection = connection
         self.session = session
         self._agent = agent
-        self._caller = _Caller({})
+        self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._speaking_as: dict[str, str] = {}  # headers
+        self._others: dict[tuple[str, str], Cluster] = {}
         self.discovery = Discovery(self._discover)
 
     @classmethod
@@ -70,17 +67,18 @@ class Cluster:
         async with aiohttp.ClientSession(
             connector=connector, auto_decompress=True, read_bufsize=2**20
         ) as session:
-            cluster = cls(connection, session, agent)
-            cluster._slots = asyncio.Semaphore(CONNECTIONS)
-            yield cluster
-
-    _slots: asyncio.Semaphore
+            yield cls(connection, session, agent)
 
     def as_service_account(self, namespace: str, name: str) -> "Cluster":
-        """The same connection, speaking as a ServiceAccount: its rights, not ours."""
-        other = Cluster.__new__(Cluster)
-        other.__dict__.update(self.__dict__)
-        other._caller = _Caller({"Impersonate-User": f"system:serviceaccount:{namespace}:{name}"})
+        """The same connection, speaking as a ServiceAccount: its rights, not ours.
+
+        The same object each time, so that what is kept per identity (watches) is found again.
+        """
+        other = self._others.get((namespace, name))
+        if other is None:
+            other = self._others[namespace, name] = copy.copy(self)
+            user = f"system:serviceaccount:{namespace}:{name}"
+            other._speaking_as = {"Impersonate-User": user}
         return other
 
     # Typed kinds of ours
@@ -277,7 +275,7 @@ class Cluster:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """An answer whose body is still to be read; foreign exceptions pass (see `watch_cache`)."""
         authorization = await self.connection.authorization()
-        sent = {"User-Agent": self._agent, **headers, **self._caller.headers}
+        sent = {"User-Agent": self._agent, **headers, **self._speaking_as}
         if authorization:
             sent["Authorization"] = authorization
         limit = aiohttp.ClientTimeout(total=deadline.total_seconds() if deadline else None)
