@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from penstock.local.service_processes import PUBLIC_PORTS
+from penstock.local.parts import PUBLIC_PORTS, SERVICES
 
 app = typer.Typer(
     help="Penstock keeps Kubernetes clusters equal to what Git, OCI, Helm and buckets say.",
@@ -17,7 +17,9 @@ app = typer.Typer(
 # typer reads these at run time, where `Path | None` is not understood in an Annotated alias.
 State = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option(help="The environment's folder  [default: $PENSTOCK_STATE_DIR or .penstock]"),
+    typer.Option(
+        help="The environment's folder; without it $PENSTOCK_STATE_DIR, or .penstock here."
+    ),
 ]
 
 
@@ -35,11 +37,15 @@ def up(
         Optional[list[str]],  # noqa: UP045
         typer.Option(metavar="NAME=NUMBER", help=f"Of {', '.join(PUBLIC_PORTS)}; may be repeated."),
     ] = None,
+    without: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="SERVICE", help=f"Leave out one of {', '.join(SERVICES)}."),
+    ] = None,
 ) -> None:
     """Start Penstock on this machine, with a Kubernetes of its own or against a given one."""
     from penstock import up as verb
 
-    raise typer.Exit(verb.run(state, kubeconfig, port or [], detach=detach))
+    raise typer.Exit(verb.run(state, kubeconfig, port or [], without or [], detach=detach))
 
 
 @app.command()
@@ -63,12 +69,16 @@ def down(state: State = None) -> None:
 
 @app.command()
 def demo(
+    state: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A folder to keep; without it, one that goes at the end."),
+    ] = None,
     keep: Annotated[bool, typer.Option(help="Leave everything running at the end.")] = False,
 ) -> None:
     """Show a commit become a running application, step by step, with times."""
-    from penstock import demo as verb
+    from penstock import demonstrate as verb
 
-    raise typer.Exit(verb.run(keep=keep))
+    raise typer.Exit(verb.run(state, keep=keep))
 
 
 def main() -> None:

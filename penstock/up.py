@@ -4,45 +4,39 @@ import asyncio
 import contextlib
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from penstock.compiling import BuildFailed
-from penstock.golang import NoGo
 from penstock.local.environment import Environment, Wishes
-from penstock.local.kubeconfig import UnusableKubeconfig
-from penstock.local.ports import PortTaken
+from penstock.local.parts import PUBLIC_PORTS, SERVICES
 from penstock.local.private_files import private_folder
-from penstock.local.service_processes import PUBLIC_PORTS
 from penstock.local.state_folder import AlreadyRunning, Record, StateFolder, chosen
-from penstock.local.supervised import NotReady
 from penstock.lockfile import CHECKOUT
-from shared.cluster.connection import ConnectionSettingsError
-from shared.cluster.errors import ApiError
+from penstock.trouble import TROUBLE
 
-# What a person can do something about; anything else is a bug and shows its traceback.
-TROUBLE = (
-    ApiError,
-    BuildFailed,
-    ConnectionSettingsError,
-    NoGo,
-    NotReady,
-    PortTaken,
-    UnusableKubeconfig,
-)
 READY_WITHIN_SECONDS = 15 * 60  # a first start compiles
 POLL_SECONDS = 0.05
 
 
-def run(state: Path | None, kubeconfig: Path | None, ports: list[str], *, detach: bool) -> int:
+def run(
+    state: Path | None,
+    kubeconfig: Path | None,
+    ports: list[str],
+    without: list[str],
+    *,
+    detach: bool,
+) -> int:
     folder = chosen(state)
     try:
-        wishes = Wishes(kubeconfig=kubeconfig, ports=_numbers(ports))
+        wishes = Wishes(
+            kubeconfig=kubeconfig, ports=_numbers(ports), services=_services_but(without)
+        )
     except ValueError as error:
-        return _complain(f"--port {error}: write NAME=NUMBER, NAME of {', '.join(PUBLIC_PORTS)}")
+        return _complain(str(error))
     if folder.is_held():
         return _greet_running(folder)
     if folder.was_left_behind():
@@ -63,7 +57,7 @@ def exports(record: Record, folder: StateFolder) -> str:
         "NATS_CREDENTIALS": record.nats_credentials,
         "PENSTOCK_STATE_DIR": str(folder.path),
     }
-    return "".join(f"export {name}={value}\n" for name, value in variables.items())
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
 def _run_here(folder: StateFolder, wishes: Wishes) -> int:
@@ -97,6 +91,7 @@ def _leave_behind(folder: StateFolder, wishes: Wishes) -> int:
     if wishes.kubeconfig:
         command += ["--kubeconfig", str(wishes.kubeconfig)]
     command += [f"--port={name}={number}" for name, number in wishes.ports.items()]
+    command += [f"--without={name}" for name in SERVICES if name not in wishes.services]
     path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603  (ourselves)
@@ -134,9 +129,18 @@ def _numbers(given: list[str]) -> dict[str, int]:
     for text in given:
         name, _, number = text.partition("=")
         if name not in PUBLIC_PORTS or not number.isdecimal() or not 0 < int(number) < 2**16:
-            raise ValueError(repr(text))
+            names = ", ".join(PUBLIC_PORTS)
+            raise ValueError(f"--port {text!r}: write NAME=NUMBER, the name one of {names}")
         ports[name] = int(number)
     return ports
+
+
+def _services_but(without: list[str]) -> tuple[str, ...]:
+    """Raises ValueError."""
+    for name in without:
+        if name not in SERVICES:
+            raise ValueError(f"--without {name!r}: the services are {', '.join(SERVICES)}")
+    return tuple(name for name in SERVICES if name not in without)
 
 
 def _say(line: str) -> None:

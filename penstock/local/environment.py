@@ -24,14 +24,10 @@ from penstock.local import cluster_setup
 from penstock.local.control_plane import ControlPlane
 from penstock.local.kubeconfig import current_cluster
 from penstock.local.nats_server import NatsServer
+from penstock.local.parts import SERVICE_ACCOUNTS, SERVICES
 from penstock.local.ports import LOOPBACK, PortBook
 from penstock.local.service_accounts import ServiceAccountTokens
-from penstock.local.service_processes import (
-    SERVICE_ACCOUNTS,
-    SERVICES,
-    Surroundings,
-    service_program,
-)
+from penstock.local.service_processes import Surroundings, service_program
 from penstock.local.state_folder import ProcessRecord, Record, StateFolder, birth_of
 from penstock.local.supervised import Supervised
 from penstock.local.supervisor import Supervisor
@@ -178,11 +174,11 @@ class Environment:
             supervisor.start(
                 service_program(name, around, kubeconfig=kubeconfig, credentials=credentials)
             )
-        self._note(**_addresses(around.ports.known))
+        self._note(**_addresses(around.ports.known, self.wishes.services))
         supervisor.accompany(tokens.keep_fresh())
         for process in supervisor.processes:
             await process.ready(SERVICES_READY_WITHIN)
-        self._step("the services are up")
+            self._step(f"{process.name} is up")
 
     def _step(self, what: str) -> None:
         self._say(f"{time.monotonic() - self._began:5.1f} s  {what}")
@@ -202,7 +198,11 @@ class Environment:
         self.folder.write(self.record)
 
 
-def _addresses(ports: Mapping[str, int]) -> dict[str, str]:
+def _addresses(ports: Mapping[str, int], services: Sequence[str]) -> dict[str, str]:
     """Where people and other tools reach what the services serve."""
-    served = ("artifacts", "receiver", "events")
-    return {name: f"http://{LOOPBACK}:{ports[name]}" for name in served if name in ports}
+    served = {"artifacts": "source", "receiver": "notify", "events": "notify"}
+    return {
+        what: f"http://{LOOPBACK}:{ports[what]}"
+        for what, service in served.items()
+        if service in services
+    }

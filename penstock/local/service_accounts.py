@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from penstock.local.kubeconfig import write_kubeconfig
+from penstock.local.parts import NAMESPACE
 from penstock.local.private_files import private_folder, write_private
 from shared.clock import Now, now, parse_rfc3339
 from shared.cluster.client import Cluster
@@ -16,7 +17,6 @@ from shared.cluster.errors import ApiError
 
 log = logging.getLogger(__name__)
 
-NAMESPACE = "flux-system"
 LIFETIME = timedelta(hours=1)
 LOOK_EVERY = timedelta(seconds=30)
 
@@ -49,8 +49,7 @@ class ServiceAccountTokens:
             try:
                 await self._renew(account)
             except ApiError as error:
-                extra = {"account": account, "error": str(error)}
-                log.warning("token not renewed; trying again soon", extra=extra)
+                log.warning("token of %s not renewed, trying again soon: %s", account, error)
 
     async def _renew(self, account: str) -> None:
         path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"

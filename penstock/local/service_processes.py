@@ -6,24 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.local.parts import NAMESPACE
 from penstock.local.ports import LOOPBACK, PortBook
 from penstock.local.private_files import private_folder
 from penstock.local.probes import http_answers
-from penstock.local.service_accounts import NAMESPACE
 from penstock.local.supervised import Program
 from penstock.lockfile import CHECKOUT
 
-# The services by name, with their ServiceAccounts.
-SERVICE_ACCOUNTS = {
-    "source": "source-controller",
-    "kustomize": "kustomize-controller",
-    "helm": "helm-controller",
-    "notify": "notification-controller",
-}
-SERVICES = tuple(SERVICE_ACCOUNTS)
-
-# What a person may want to reach by number, and so may ask for by number.
-PUBLIC_PORTS = ("apiserver", "nats", "artifacts", "receiver", "events")
 _LISTENERS = {
     "source": {"STORAGE_ADDRESS": "artifacts"},
     "notify": {"EVENTS_ADDR": "events", "RECEIVER_ADDR": "receiver"},

@@ -113,7 +113,7 @@ class Supervised:
         try:
             await self._until_ready(process)
             code = await process.wait()
-            log.warning("process ended", extra={"program": self.name, "code": code})
+            log.warning("%s ended with code %s", self.name, code)
         finally:
             await _end(process, self.program.grace)
             self.pid = None
@@ -150,7 +150,7 @@ class Supervised:
 
     def _become(self, state: State) -> None:
         if state is State.RUNNING:
-            log.info("process ready", extra={"program": self.name, "pid": self.pid})
+            log.info("%s is ready as process %s", self.name, self.pid)
         self.state = state
         self._tell()
 
@@ -185,7 +185,7 @@ async def _end(process: asyncio.subprocess.Process, grace: timedelta) -> None:
             async with asyncio.timeout(grace.total_seconds()):
                 await process.wait()
     except TimeoutError:
-        log.warning("process had to be killed", extra={"pid": process.pid})
+        log.warning("process %s did not stop when asked and was killed", process.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
