@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"path"
 	"strings"
 
@@ -39,7 +38,7 @@ func loadChart(archive []byte) (*chart.Chart, error) {
 	if err != nil {
 		return nil, refuse("chart: %v", err)
 	}
-	return loaded, errors.Join(checkInstallable(loaded), checkSchemas(loaded))
+	return loaded, checkInstallable(loaded)
 }
 
 func chartFiles(archive []byte, depth int) ([]*chartarchive.BufferedFile, error) {
@@ -116,28 +115,29 @@ func checkSchema(text []byte) error {
 	if err != nil {
 		return refuse("%v", err)
 	}
-	compiler := jsonschema.NewCompiler()
-	compiler.UseLoader(noSchemaLoader{})
+	compiler, loader := jsonschema.NewCompiler(), &noSchemaLoader{}
+	compiler.UseLoader(loader)
 	const name = "file:///values.schema.json"
 	if err := compiler.AddResource(name, schema); err != nil {
 		return refuse("%v", err)
 	}
-	_, err = compiler.Compile(name)
-	var failure *Failure
-	if errors.As(err, &failure) {
-		return failure
-	}
-	return nil // what else is wrong with it is Helm's to say, when it validates
+	// What else may be wrong with it is Helm's to say, when it validates.
+	_, _ = compiler.Compile(name)
+	return loader.refusal
 }
 
 // noSchemaLoader is asked only for what neither the schema itself nor the JSON schema standard holds.
-type noSchemaLoader struct{}
+type noSchemaLoader struct {
+	refusal error
+}
 
-func (noSchemaLoader) Load(address string) (any, error) {
+func (l *noSchemaLoader) Load(address string) (any, error) {
 	if strings.HasPrefix(address, "urn:") {
 		return true, nil // Helm takes an unknown name for "anything goes"
 	}
-	return nil, refuse("$ref to %q: a schema may refer to itself only", address)
+	l.refusal = refuse("$ref to %q: a schema may refer to itself only; "+
+		"put the definition into it, or disable schema validation", address)
+	return nil, l.refusal
 }
 
 func digestOf(content []byte) string {

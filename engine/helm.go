@@ -60,6 +60,11 @@ func (e *Engine) render(request renderRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !request.Options.DisableSchemaValidation {
+		if err := checkSchemas(loaded); err != nil {
+			return nil, err
+		}
+	}
 	configuration, err := configure(request)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"path"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -113,23 +114,8 @@ func withOwnSchema(build func() (resmap.ResMap, error)) (resmap.ResMap, error) {
 }
 
 func buildOnce(tree *Tree, trace *Trace, directory string, overlay Overlay, alone bool) (resmap.ResMap, error) {
-	files := &buildFiles{tree: tree, trace: trace}
-	files.inspect = func(file string, content []byte) error {
-		if err := checkAliases(file, content); err != nil {
-			return err
-		}
-		if !isKustomization(file) {
-			return nil
-		}
-		kustomization := parseKustomization(content)
-		if kustomization == nil {
-			return nil
-		}
-		if len(kustomization.OpenAPI) > 0 && !alone {
-			return errOwnSchema
-		}
-		return checkKustomization(tree, file, kustomization)
-	}
+	inspector := &inspector{tree: tree, alone: alone}
+	files := &buildFiles{tree: tree, trace: trace, inspect: inspector.look}
 	something, err := files.prepare(directory, overlay)
 	if err != nil || !something {
 		return nil, err
@@ -153,7 +139,7 @@ func (b *buildFiles) run(directory string) (resmap.ResMap, error) {
 	if culprit := b.culprit(directory); culprit != nil {
 		return nil, culprit
 	}
-	return nil, refuse("%s", withoutMount(err.Error()))
+	return nil, refuse("%s", readable(err.Error()))
 }
 
 // culprit finds the file of a generated kustomization that is no Kubernetes YAML.
@@ -174,8 +160,12 @@ func (b *buildFiles) culprit(directory string) error {
 	return nil
 }
 
-func withoutMount(message string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(message, mountPoint+"/", ""), mountPoint, ".")
+// detour is how kustomize tells, at every level, that a directory is no file.
+var detour = regexp.MustCompile(`accumulation err='accumulating resources from '[^']*': [^']*': `)
+
+func readable(message string) string {
+	message = strings.ReplaceAll(strings.ReplaceAll(message, mountPoint+"/", ""), mountPoint, ".")
+	return detour.ReplaceAllString(message, "")
 }
 
 func describe(resources resmap.ResMap, text bool) (*buildAnswer, error) {

@@ -21,7 +21,7 @@ import (
 // stand for gigabytes, and brackets nest deeper than the reader of our answer can follow.
 
 const (
-	depthOfObjects  = 256
+	depthOfObjects  = 200
 	expandedLimit   = 64 * mebibyte // what a text may grow to once its aliases are written out
 	expansionFactor = 100           // of a document's own weight; real ones stay below 10
 	expansionFloor  = 100_000       // weight that every document may have
