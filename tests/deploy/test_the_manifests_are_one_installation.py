@@ -52,6 +52,20 @@ def test_nothing_but_the_services_is_a_deployment() -> None:
     assert set(of_kind("Deployment")) == set(SERVICES)
 
 
+def test_every_definition_is_installed() -> None:
+    assert set(of_kind("CustomResourceDefinition")) == {
+        crd["metadata"]["name"] for crd in definitions()
+    }
+
+
+def test_an_upgrade_changes_nothing_that_may_not_change() -> None:
+    """Selectors and claim templates are immutable, so no version may be in them."""
+    for workload in (of_kind("Deployment") | of_kind("StatefulSet")).values():
+        assert set(workload["spec"]["selector"]["matchLabels"]) == {"app"}
+        for claim in workload["spec"].get("volumeClaimTemplates", ()):
+            assert "labels" not in claim["metadata"]
+
+
 def api_version_label() -> str:
     (version,) = {crd["metadata"]["labels"]["app.kubernetes.io/version"] for crd in definitions()}
     return str(version)
