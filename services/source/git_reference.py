@@ -1,0 +1,128 @@
+"""From `spec.ref` to the commit that it means now, and to the revision that names it.
+
+The first of commit, name, tag, semver and branch that is given decides.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.source.endings import FetchFailed, GitStalled
+from services.source.git_refs import GitRefs, Ref, RefsError, Remote
+from services.source.semver import InvalidVersion, Range, Version
+from shared.resources.source.git_repository import GitReference
+
+DEFAULT_BRANCH = "master"
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SERVED_NAMES = ("refs/heads/", "refs/tags/", "refs/pull/", "refs/merge-requests/")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
+
+
+@dataclass(frozen=True)
+class Target:
+    """`fetched` is what the server is asked for; a `branch` must have the commit in its history."""
+
+    fetched: str
+    commit: str
+    label: str  # what the revision calls it: a branch, a tag, a full name, or nothing
+    branch: str | None = None
+
+    @property
+    def revision(self) -> str:
+        return revision_of(self.label, self.commit)
+
+
+def revision_of(label: str, commit: str) -> str:
+    algorithm = "sha256" if len(commit) == 64 else "sha1"
+    return f"{label}@{algorithm}:{commit}" if label else f"{algorithm}:{commit}"
+
+
+async def resolve(
+    reference: GitReference | None, remote: Remote, refs: GitRefs, deadline: timedelta
+) -> Target:
+    """Asks the server, unless the commit is given."""
+    wanted = reference or GitReference()
+    if wanted.commit:
+        return _pinned(wanted.commit, wanted.branch)
+    if wanted.semver and not (wanted.name or wanted.tag):
+        found = await _listed(refs, remote, "refs/tags/", deadline)
+        return _latest(wanted.semver, found)
+    name, label = _full_name(wanted)
+    found = await _listed(refs, remote, name, deadline)
+    ref = next((ref for ref in found if ref.name == name), None)
+    if ref is None:
+        raise await _not_found(name, refs, remote, deadline)
+    return Target(name, ref.commit, label)
+
+
+def _pinned(commit: str, branch: str | None) -> Target:
+    if not _COMMIT.fullmatch(commit):
+        raise GitStalled(f"spec.ref.commit: {commit!r} is not a commit's full id in lower case")
+    if branch is None:
+        return Target(commit, commit, "")
+    name = _valid(f"refs/heads/{branch}", "spec.ref.branch")
+    return Target(name, commit, branch, branch)
+
+
+def _full_name(wanted: GitReference) -> tuple[str, str]:
+    if wanted.name:
+        if not wanted.name.startswith(_SERVED_NAMES):
+            raise GitStalled(
+                f"spec.ref.name: {wanted.name!r} starts with none of {', '.join(_SERVED_NAMES)}"
+            )
+        return _valid(wanted.name, "spec.ref.name"), wanted.name
+    if wanted.tag:
+        return _valid(f"refs/tags/{wanted.tag}", "spec.ref.tag"), wanted.tag
+    branch = wanted.branch or DEFAULT_BRANCH
+    return _valid(f"refs/heads/{branch}", "spec.ref.branch"), branch
+
+
+def _valid(name: str, field: str) -> str:
+    """As `git check-ref-format` has it; raises GitStalled."""
+    parts = name.split("/")
+    wrong = (
+        _FORBIDDEN.search(name)
+        or any(not part or part.startswith(".") or part.endswith(".lock") for part in parts)
+        or name.endswith(".")
+    )
+    if wrong:
+        raise GitStalled(f"{field}: {name!r} is not a valid name of a Git reference")
+    return name
+
+
+async def _listed(refs: GitRefs, remote: Remote, prefix: str, deadline: timedelta) -> list[Ref]:
+    try:
+        return await refs.matching(remote, [prefix], deadline)
+    except RefsError as error:
+        reason = "AuthenticationFailed" if error.refuses_us else "GitOperationFailed"
+        raise FetchFailed(f"failed to list remote references: {error}", reason=reason) from error
+
+
+async def _not_found(name: str, refs: GitRefs, remote: Remote, deadline: timedelta) -> FetchFailed:
+    if await _listed(refs, remote, "refs/", deadline):
+        return FetchFailed(
+            f"reference {name!r} not found in {remote.url}; create it or change spec.ref",
+            reason="GitOperationFailed",
+        )
+    return FetchFailed(f"git repository {remote.url} is empty", reason="EmptyGitRepository")
+
+
+def _latest(text: str, tags: list[Ref]) -> Target:
+    try:
+        accepted = Range.parse(text)
+    except InvalidVersion as error:
+        raise GitStalled(f"spec.ref.semver: {error}") from error
+    candidates = []
+    for tag in tags:
+        label = tag.name.removeprefix("refs/tags/")
+        try:
+            version = Version.parse_strictly(label)
+        except InvalidVersion:
+            continue
+        if accepted.accepts(version):
+            candidates.append((version, label, tag))
+    if not candidates:
+        raise FetchFailed(f"no tag matches spec.ref.semver {text!r}", reason="GitOperationFailed")
+    # Versions that differ in build metadata alone are equal: the name makes the choice stable.
+    _, label, tag = max(candidates, key=lambda candidate: candidate[:2])
+    return Target(tag.name, tag.commit, label)

@@ -1,0 +1,216 @@
+"""A bare copy of each remote repository: a new commit costs what changed, not what there is.
+
+A mirror is a cache: when it does not work it is thrown away and made again. One is shared by all
+objects with the same URL and the same Secret, and by nobody else. While any git process works in
+it, also one that a crashed controller left behind, its lock is held; lock files found without that
+are debris of a killed git, and removed.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from services.source.git_login import configuration_for
+from services.source.git_refs import Remote
+from services.source.git_runner import GitError, GitRunner, GitTimeout, Terms
+from shared.clock import Now, now
+
+log = logging.getLogger(__name__)
+
+LOCAL_DEADLINE = timedelta(seconds=60)
+FETCHES_UNTIL_GC = 100  # each leaves a handful of loose files
+UNUSED_AFTER = timedelta(days=2)
+CONCURRENT_FETCHES = 16  # a process each; servers that hang must not use up all of them at once
+_LOCK = "in-use"
+_FULL_HISTORY = "--depth=2147483647"  # Git's number for "all of it", also for a shallow mirror
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose mirror: objects of other tenants, or with other credentials, have their own."""
+
+    url: str
+    scope: str  # namespace and Secret; empty for a repository that is read without credentials
+    object_format: str = "sha1"
+    full_history: bool = False
+
+    @property
+    def folder_name(self) -> str:
+        said = "\n".join((self.url, self.scope, self.object_format, str(self.full_history)))
+        return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:40]
+
+
+class Mirrors:
+    def __init__(self, folder: Path, git: GitRunner, now: Now = now) -> None:
+        self._folder = folder
+        self._now = now
+        self._git = git
+        self._locks: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
+        self._fetches: dict[Place, int] = {}
+        self._slots = asyncio.Semaphore(CONCURRENT_FETCHES)
+
+    @asynccontextmanager
+    async def opened(self, place: Place) -> AsyncIterator["Mirror"]:
+        """To itself for as long as the context lasts."""
+        lock = self._locks.setdefault(place, asyncio.Lock())
+        async with lock:
+            path = self._folder / place.folder_name
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _locked(path) as descriptor:
+                os.utime(path)
+                yield Mirror(path, place, self._git, descriptor, self._slots)
+                await self._sometimes_collect(place, path, descriptor)
+
+    async def sweep(self) -> None:
+        """Remove what nobody opened for long: their objects are gone, or have other URLs."""
+        await asyncio.to_thread(self._sweep)
+
+    def _sweep(self) -> None:
+        if not self._folder.is_dir():
+            return
+        too_old = (self._now() - UNUSED_AFTER).timestamp()
+        for path in self._folder.iterdir():
+            if path.stat().st_mtime < too_old:
+                with contextlib.suppress(GitError), _locked(path):
+                    shutil.rmtree(path, ignore_errors=True)
+
+    async def _sometimes_collect(self, place: Place, path: Path, descriptor: int) -> None:
+        self._fetches[place] = self._fetches.get(place, 0) + 1
+        if self._fetches[place] % FETCHES_UNTIL_GC:
+            return
+        terms = Terms(folder=path, deadline=LOCAL_DEADLINE, holds=(descriptor,))
+        try:
+            await self._git.run("gc", "--quiet", "--prune=now", terms=terms)
+        except GitError as error:
+            log.warning("mirror not collected", extra={"url": place.url, "error": str(error)})
+
+
+class Mirror:
+    """Use it inside `Mirrors.opened` only."""
+
+    def __init__(
+        self, path: Path, place: Place, git: GitRunner, lock: int, slots: asyncio.Semaphore
+    ) -> None:
+        self.path = path
+        self._place = place
+        self._git = git
+        self._lock = lock
+        self._slots = slots
+
+    def terms(self, deadline: timedelta = LOCAL_DEADLINE) -> Terms:
+        return Terms(folder=self.path, deadline=deadline, holds=(self._lock,))
+
+    async def fetch(self, remote: Remote, name: str, deadline: timedelta) -> str:
+        """Bring a reference (or a commit by its id) here; the commit that it turned out to be."""
+        async with self._slots:
+            await self._prepare()
+            try:
+                await self._fetch(remote, name, deadline)
+            except GitTimeout:
+                raise
+            except GitError:
+                if await self._is_healthy():
+                    raise
+                log.warning("mirror made anew", extra={"url": self._place.url})
+                self._empty()
+                await self._prepare()
+                await self._fetch(remote, name, deadline)
+        return await self._commit_at(_local_name(name))
+
+    async def holds(self, commit: str, branch: str) -> bool:
+        """Whether the commit is in the history of the branch that was fetched."""
+        tip = _local_name(f"refs/heads/{branch}")
+        try:
+            await self._git.run(*("merge-base", "--is-ancestor", commit, tip), terms=self.terms())
+        except GitError:
+            return False
+        return True
+
+    async def _prepare(self) -> None:
+        for debris in _debris(self.path):
+            debris.unlink(missing_ok=True)
+        if not (self.path / "HEAD").exists():
+            form = f"--object-format={self._place.object_format}"
+            await self._git.run(
+                *("init", "--quiet", "--bare", "--template=", form, "."), terms=self.terms()
+            )
+
+    async def _fetch(self, remote: Remote, name: str, deadline: timedelta) -> None:
+        depth = _FULL_HISTORY if self._place.full_history else "--depth=1"
+        with configuration_for(remote) as configuration:
+            terms = Terms(
+                folder=self.path,
+                deadline=deadline,
+                configuration=configuration,
+                holds=(self._lock,),
+            )
+            await self._git.run(
+                *("fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--force", depth),
+                *("--no-write-fetch-head", "--no-recurse-submodules", "--", remote.url),
+                f"+{name}:{_local_name(name)}",
+                terms=terms,
+            )
+
+    async def _commit_at(self, name: str) -> str:
+        found = await self._git.run(
+            *("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"),
+            terms=self.terms(),
+        )
+        return found.decode().strip()
+
+    async def _is_healthy(self) -> bool:
+        try:
+            await self._git.run(
+                *("fsck", "--connectivity-only", "--no-dangling", "--no-progress"),
+                terms=self.terms(),
+            )
+        except GitError:
+            return False
+        return True
+
+    def _empty(self) -> None:
+        for path in self.path.iterdir():
+            if path.name != _LOCK:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _local_name(name: str) -> str:
+    """A name of ours for what the server calls so: no name of theirs can collide with another."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"refs/penstock/{digest[:40]}"
+
+
+def _debris(path: Path) -> Iterator[Path]:
+    yield from path.glob("*.lock")
+    yield from path.glob("refs/**/*.lock")
+    yield from path.glob("objects/**/tmp_*")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    try:
+        descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise GitError(f"the mirror's folder cannot be used: {error.strerror}") from error
+    try:
+        _lock(descriptor)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise GitError("a git process of an earlier run is still at work here") from error

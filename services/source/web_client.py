@@ -1,0 +1,178 @@
+"""HTTP to servers of strangers: bounded in bytes and time, and careful with credentials.
+
+A redirect never takes credentials to another host, nor anything from https to http. Bodies are
+taken as they are (no transparent decompression), up to the limit of the request.
+"""
+
+import ssl
+import urllib.request
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Self
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+
+from shared.credentials import ANONYMOUS, HttpCredentials, Tls
+from shared.redaction import redact
+
+USER_AGENT = "penstock-source"
+MAX_REDIRECTS = 5
+CONNECT = timedelta(seconds=10)
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class WebError(Exception):
+    """No usable answer; the message names the URL and shows no secret."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(redact(message))
+        self.status = status
+
+    @property
+    def refuses_us(self) -> bool:
+        """The server knows what we want, and that we may not have it."""
+        return self.status in (401, 403)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    url: str
+    limit: int
+    deadline: timedelta
+    credentials: HttpCredentials = ANONYMOUS
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None  # makes it a POST, which is never redirected
+    everywhere: bool = False  # the user wants the credentials sent to other hosts, too
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`url` is where it came from in the end; `credentials` what may still be sent there."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    credentials: HttpCredentials
+    status: int = 200
+
+
+class WebClient:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._contexts: dict[Tls, ssl.SSLContext] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls) -> AsyncIterator[Self]:
+        connector = aiohttp.TCPConnector(limit=200, limit_per_host=20)
+        async with aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+        ) as session:
+            yield cls(session)
+
+    async def fetch(self, request: Request) -> Answer:
+        """The answer with status 200, or 304 when the request was conditional."""
+        for _ in range(MAX_REDIRECTS + 1):
+            outcome = await self._once(request)
+            if isinstance(outcome, Answer):
+                return outcome
+            try:
+                request = _redirected(request, outcome)
+            except ValueError as error:
+                raise WebError(f"{request.url}: redirects to what is no URL") from error
+        raise WebError(f"{request.url}: more than {MAX_REDIRECTS} redirects")
+
+    async def _once(self, request: Request) -> Answer | str:
+        """The answer, or where it is."""
+        headers = dict(request.headers)
+        if request.credentials.authorization:
+            headers["Authorization"] = request.credentials.authorization
+        try:
+            async with self._session.request(
+                "GET" if request.body is None else "POST",
+                request.url,
+                data=request.body,
+                headers=headers,
+                allow_redirects=False,
+                ssl=self._context(request.credentials.tls),
+                proxy=_proxy(request.url),
+                timeout=aiohttp.ClientTimeout(
+                    total=request.deadline.total_seconds(),
+                    sock_connect=CONNECT.total_seconds(),
+                ),
+            ) as answer:
+                return await _read(request, answer)
+        except TimeoutError as error:
+            limit = f"{request.deadline.total_seconds():g}s"
+            raise WebError(f"{request.url}: no complete answer within {limit}") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise WebError(f"{request.url}: {error or type(error).__name__}") from error
+
+    def _context(self, tls: Tls | None) -> ssl.SSLContext | bool:
+        if tls is None:
+            return True
+        if tls not in self._contexts:
+            if len(self._contexts) > 1000:
+                self._contexts.clear()
+            self._contexts[tls] = tls.context()
+        return self._contexts[tls]
+
+
+async def _read(request: Request, answer: aiohttp.ClientResponse) -> Answer | str:
+    location = answer.headers.get("Location", "")
+    if answer.status in _REDIRECTS and location and request.body is None:
+        return location
+    if answer.status not in (200, 304):
+        said = f"{answer.status} {answer.reason}"
+        raise WebError(f"{request.url}: the server answered {said}", status=answer.status)
+    pieces, size = [], 0
+    async for piece in answer.content.iter_chunked(128 * 1024):
+        size += len(piece)
+        if size > request.limit:
+            raise WebError(f"{request.url}: larger than the limit of {request.limit} bytes")
+        pieces.append(piece)
+    return Answer(request.url, answer.headers, b"".join(pieces), request.credentials, answer.status)
+
+
+def _redirected(request: Request, location: str) -> Request:
+    url = urljoin(request.url, location)
+    before, after = urlsplit(request.url), urlsplit(url)
+    if after.scheme not in _DEFAULT_PORTS:
+        raise WebError(f"{request.url}: redirects to {after.scheme!r}, which is not served")
+    if before.scheme == "https" and after.scheme == "http":
+        raise WebError(f"{request.url}: redirects from https to http, which is not followed")
+    url = after._replace(netloc=after.netloc.rpartition("@")[2]).geturl()
+    if request.everywhere or may_share(request.url, url):
+        return replace(request, url=url)
+    anonymous = replace(request.credentials, login=None)
+    return replace(request, url=url, credentials=anonymous)
+
+
+def may_share(first: str, second: str) -> bool:
+    """Whether what is told to the first URL's server may be told to the second's."""
+    before, after = urlsplit(first), urlsplit(second)
+    if before.hostname != after.hostname:
+        return False
+    same_door = (before.scheme, _port(first)) == (after.scheme, _port(second))
+    upgrade = (_port(first), _port(second)) == (80, 443)
+    return same_door or upgrade
+
+
+def _port(url: str) -> int | None:
+    parts = urlsplit(url)
+    return parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+def _proxy(url: str) -> str | None:
+    """As the environment of the process says, as for every other program."""
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.netloc):
+        return None
+    return urllib.request.getproxies_environment().get(parts.scheme)
