@@ -78,6 +78,10 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 
+# How server-side apply says that an object does not fit its schema: as an error of the server.
+_TYPED_PATCH = "failed to create typed patch object"
+
+
 class _Status(msgspec.Struct):
     """The fields of metav1.Status that we read."""
 
@@ -95,6 +99,8 @@ def api_error(status_code: int, body: bytes, *, what: str, retry_after: str = ""
         kind: type[ApiError] = AlreadyExists
     elif status.reason == "Expired":
         kind = Gone
+    elif status_code == 500 and _TYPED_PATCH in status.message:
+        kind = Invalid
     else:
         kind = _BY_STATUS.get(status_code, Unreachable if status_code >= 500 else ApiError)
     return kind(
