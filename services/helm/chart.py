@@ -114,6 +114,12 @@ def ready_artifact(chart: HelmChart) -> Artifact:
     return status.artifact
 
 
+def announced_name(chart: HelmChart, artifact: Artifact) -> str:
+    """What the chart calls itself, which may differ from what it was asked for by."""
+    file_name = artifact.path.rpartition("/")[2].removesuffix(".tgz")
+    return chart.status.observed_chart_name or file_name.removesuffix(f"-{artifact.revision}")
+
+
 def _manifest(release: HelmRelease, key: NamespacedName, template: HelmChartTemplate) -> Manifest:
     spec: dict[str, Any] = msgspec.to_builtins(template.spec)
     source = spec["sourceRef"]

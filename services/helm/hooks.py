@@ -17,7 +17,6 @@ from services.helm.storage import ReleaseStorage
 from services.helm.waiting import until_ended, until_gone
 from shared import documents
 from shared.clock import Now
-from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest, ref_of
 from shared.outcomes import Failed
 
@@ -47,45 +46,55 @@ class Hook:
 
 
 class Hooks:
-    """Of one release. `within`: what each hook may take."""
+    """Of one version of a release. `stored` is that version as it was last written, but for the
+    end of the last hook. `within`: what each hook may take."""
 
     def __init__(
-        self, cluster: Cluster, storage: ReleaseStorage, placed: Placed, within: timedelta, now: Now
+        self,
+        stored: StoredRelease,
+        storage: ReleaseStorage,
+        placed: Placed,
+        within: timedelta,
+        now: Now,
     ) -> None:
-        self._cluster = cluster
+        self.stored = stored
         self._storage = storage
         self._placed = placed
+        self._cluster = placed.cluster
         self._within = within
         self._now = now
 
-    async def run(self, stored: StoredRelease, events: Iterable[str]) -> StoredRelease:
-        """The release with what became of the hooks, not written yet; raises HookFailed."""
-        wanted = set(events)
+    async def run(self, events: frozenset[str]) -> None:
+        """Raises HookFailed."""
         done: list[Hook] = []
-        for hook in in_order(hooks_for(stored, wanted)):
-            stored = await self._run(stored, hook, done)
+        for hook in in_order(hooks_for(self.stored, events)):
+            await self._run(hook, done)
             done.append(hook)
         for hook in reversed(done):
             await self._delete(hook, SUCCEEDED)
-        return stored
 
-    async def _run(self, stored: StoredRelease, hook: Hook, done: Sequence[Hook]) -> StoredRelease:
+    async def _run(self, hook: Hook, done: Sequence[Hook]) -> None:
         await self._delete(hook, BEFORE_CREATION)
-        started = go_time(self._now())
-        running = {"started_at": started, "phase": "Running"}
-        stored = await self._storage.update(with_last_run(stored, hook, running))
+        started = {"started_at": go_time(self._now())}
+        self._note(hook, started | {"phase": "Running"})
+        self.stored = await self._storage.update(self.stored)
         try:
             await self._make(hook)
         except Failed as error:
-            ended = {"started_at": started, "completed_at": go_time(self._now())}
-            stored = with_last_run(stored, hook, ended | {"phase": "Failed"})
-            stored = await self._storage.update(stored)
+            self._note(hook, started | self._ended("Failed"))
             await self._delete(hook, FAILED)
             for earlier in done:
                 await self._delete(earlier, SUCCEEDED)
             raise HookFailed(f"hook {hook.path} failed: {error}") from error
-        ended = {"started_at": started, "completed_at": go_time(self._now())}
-        return with_last_run(stored, hook, ended | {"phase": "Succeeded"})
+        self._note(hook, started | self._ended("Succeeded"))
+
+    def _ended(self, phase: str) -> dict[str, str]:
+        return {"completed_at": go_time(self._now()), "phase": phase}
+
+    def _note(self, hook: Hook, last_run: dict[str, str]) -> None:
+        hooks = list(self.stored.body["hooks"])
+        hooks[hook.position] = {**hooks[hook.position], "last_run": last_run}
+        self.stored = self.stored.having(hooks=hooks)
 
     async def _make(self, hook: Hook) -> None:
         for manifest in await self._placed.all(hook.objects):
@@ -104,7 +113,7 @@ class Hooks:
                 await until_gone(self._cluster, ref, uid, self._within)
 
 
-def hooks_for(stored: StoredRelease, events: set[str]) -> list[Hook]:
+def hooks_for(stored: StoredRelease, events: frozenset[str]) -> list[Hook]:
     """The release's hooks for any of these events; raises HookFailed for unreadable ones."""
     hooks = stored.body.get("hooks") or []
     return [
@@ -116,12 +125,6 @@ def hooks_for(stored: StoredRelease, events: set[str]) -> list[Hook]:
 
 def in_order(hooks: Iterable[Hook]) -> list[Hook]:
     return sorted(hooks, key=lambda hook: (hook.weight, hook.name))
-
-
-def with_last_run(stored: StoredRelease, hook: Hook, last_run: dict[str, Any]) -> StoredRelease:
-    hooks = list(stored.body["hooks"])
-    hooks[hook.position] = {**hooks[hook.position], "last_run": last_run}
-    return stored.having(hooks=hooks)
 
 
 def _read(position: int, hook: dict[str, Any]) -> Hook:

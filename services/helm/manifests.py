@@ -10,6 +10,7 @@ from typing import Any
 from services.helm.names import ReleaseIdentity
 from shared import documents
 from shared.cluster.client import Cluster
+from shared.cluster.errors import UnknownKind
 from shared.cluster.objects import Gvk, Manifest
 from shared.outcomes import Failed
 
@@ -27,21 +28,36 @@ class Placed:
     """Puts objects where they belong: the release's namespace, unless they say or need another."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._namespace = namespace
 
     async def all(self, objects: Iterable[Manifest]) -> list[Manifest]:
         """Raises UnknownKind for a kind that neither the cluster nor these objects define."""
         found = list(_flat(objects))
         scopes = dict(_defined_scopes(found))
-        return [await self._placed(manifest, scopes) for manifest in found]
+        return [self._placed(each, await self._scope(_gvk(each), scopes)) for each in found]
 
-    async def _placed(self, manifest: Manifest, scopes: dict[Gvk, bool]) -> Manifest:
-        gvk = Gvk(manifest.get("apiVersion", ""), manifest.get("kind", ""))
+    async def old(self, objects: Iterable[Manifest]) -> list[Manifest]:
+        """The same for what an older version had; its API version may be gone by now."""
+        return [
+            self._placed(each, await self._was_namespaced(_gvk(each))) for each in _flat(objects)
+        ]
+
+    async def _scope(self, gvk: Gvk, defined: dict[Gvk, bool]) -> bool:
+        return defined[gvk] if gvk in defined else await self._is_namespaced(gvk)
+
+    async def _is_namespaced(self, gvk: Gvk) -> bool:
+        return (await self.cluster.resource_of(gvk)).namespaced
+
+    async def _was_namespaced(self, gvk: Gvk) -> bool:
+        try:
+            return await self._is_namespaced(gvk)
+        except UnknownKind:
+            served = self.cluster.discovery.version_of(gvk.group, gvk.kind)
+            return served is None or await self._is_namespaced(served)
+
+    def _placed(self, manifest: Manifest, is_namespaced: bool) -> Manifest:
         metadata = dict(manifest.get("metadata") or {})
-        is_namespaced = scopes.get(gvk)
-        if is_namespaced is None:
-            is_namespaced = (await self._cluster.resource_of(gvk)).namespaced
         if is_namespaced:
             metadata["namespace"] = metadata.get("namespace") or self._namespace
         else:
@@ -69,13 +85,6 @@ def with_metadata(
     return {**manifest, "metadata": metadata}
 
 
-def belongs_to_another(manifest: Manifest, identity: ReleaseIdentity) -> bool:
-    """Whether a live object says that it is another release's."""
-    annotations = manifest["metadata"].get("annotations") or {}
-    said = (annotations.get(RELEASE_NAME), annotations.get(RELEASE_NAMESPACE))
-    return said != (None, None) and said != (identity.name, identity.namespace)
-
-
 def is_kept(manifest: Manifest) -> bool:
     """Whether Helm leaves the object in the cluster when its release lets go of it."""
     annotations = manifest["metadata"].get("annotations") or {}
@@ -88,6 +97,10 @@ def read(manifest: str, what: str) -> list[Manifest]:
         return [each for each in documents.load_all(manifest) if isinstance(each, dict) and each]
     except documents.DocumentError as error:
         raise UnreadableManifest(f"the stored manifest of {what} is not YAML: {error}") from error
+
+
+def _gvk(manifest: Manifest) -> Gvk:
+    return Gvk(str(manifest.get("apiVersion", "")), str(manifest.get("kind", "")))
 
 
 def _flat(objects: Iterable[Manifest]) -> Iterator[Manifest]:

@@ -45,6 +45,9 @@ class Record:
             forced=forced,
         )
 
+    def knows(self, version: ReleaseSnapshot) -> bool:
+        return any(snapshot.is_same_version(each, version) for each in self.history)
+
     def observing(self, version: ReleaseSnapshot) -> "Record":
         return replace(self, history=snapshot.observed(self.history, version))
 

@@ -6,12 +6,12 @@ was there, and the release is looked at.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from services.helm.names import ReleaseIdentity
 from shared.cluster.objects import Manifest
-from shared.cluster.watch_cache import WatchCache
+from shared.resources.meta import NamespacedName
 
 
 class Newest(NamedTuple):
@@ -32,29 +32,27 @@ class _Records(NamedTuple):
 
 
 class SeenVersions:
-    """`on_change` is told whose records differ from what we saw; it decides what that means."""
-
-    def __init__(
-        self, cache: WatchCache[Manifest], on_change: Callable[[ReleaseIdentity], None]
-    ) -> None:
-        self._on_change = on_change
+    def __init__(self) -> None:
         self._shown: dict[_Records, dict[str, str]] = defaultdict(dict)  # by Secret: its version
         self._seen: dict[_Records, dict[str, str]] = {}
         self._newest: dict[_Records, Newest] = {}
-        self._watched: dict[_Records, ReleaseIdentity] = {}
-        cache.on_change(self._changed)
+        self._keepers: dict[_Records, NamespacedName] = {}
 
     def newest(self, identity: ReleaseIdentity) -> Newest | None:
         """What was remembered, if the cluster still holds exactly what we saw then."""
-        return self._newest.get(_records(identity)) if self._is_current(identity) else None
+        records = _records(identity)
+        return self._newest.get(records) if self._is_current(records) else None
 
     def remember(self, identity: ReleaseIdentity, newest: Newest) -> None:
         self._newest[_records(identity)] = newest
 
+    def keep(self, identity: ReleaseIdentity, keeper: NamespacedName) -> None:
+        """From now on tell the HelmRelease of what others do to the records."""
+        self._keepers[_records(identity)] = keeper
+
     def read(self, identity: ReleaseIdentity, secrets: list[Manifest]) -> None:
         """All of the release's records, as a list showed them."""
         records = _records(identity)
-        self._watched[records] = identity
         self._seen[records] = {_name(secret): _version(secret) for secret in secrets}
         self._newest.pop(records, None)
 
@@ -70,21 +68,23 @@ class SeenVersions:
 
     def forget(self, identity: ReleaseIdentity) -> None:
         """Nobody asks for this release any more."""
-        for memory in (self._seen, self._watched, self._newest):
-            memory.pop(_records(identity), None)
-
-    def _is_current(self, identity: ReleaseIdentity) -> bool:
         records = _records(identity)
+        self._seen.pop(records, None)
+        self._newest.pop(records, None)
+        self._keepers.pop(records, None)
+
+    def _is_current(self, records: _Records) -> bool:
         return records in self._seen and self._seen[records] == self._shown.get(records, {})
 
-    def _changed(self, before: Manifest | None, after: Manifest | None) -> None:
+    def changed(self, before: Manifest | None, after: Manifest | None) -> list[NamespacedName]:
+        """News of the watch; answers which HelmReleases must look what others did."""
         if before is not None:
             self._shown[_records_of(before)].pop(_name(before), None)
         if after is not None:
             self._shown[_records_of(after)][_name(after)] = _version(after)
-        identity = self._watched.get(_records_of(after or before or {}))
-        if identity is not None and not self._is_current(identity):
-            self._on_change(identity)
+        records = _records_of(after or before or {})
+        keeper = self._keepers.get(records)
+        return [keeper] if keeper is not None and not self._is_current(records) else []
 
 
 def _records(identity: ReleaseIdentity) -> _Records:

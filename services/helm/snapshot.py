@@ -55,16 +55,15 @@ def is_of(snapshot: ReleaseSnapshot, stored: Newest) -> bool:
     return of_that_version and (not same_rules or snapshot.digest == stored.digest)
 
 
+def is_same_version(one: ReleaseSnapshot, other: ReleaseSnapshot) -> bool:
+    return (one.name, one.namespace, one.version) == (other.name, other.namespace, other.version)
+
+
 def observed(
     history: tuple[ReleaseSnapshot, ...], snapshot: ReleaseSnapshot
 ) -> tuple[ReleaseSnapshot, ...]:
     """The history with what we now know of one version; newest first."""
-    others = (
-        known
-        for known in history
-        if (known.name, known.namespace, known.version)
-        != (snapshot.name, snapshot.namespace, snapshot.version)
-    )
+    others = (known for known in history if not is_same_version(known, snapshot))
     return tuple(sorted((snapshot, *others), key=lambda known: -known.version))
 
 

@@ -1,0 +1,96 @@
+"""The controller of HelmReleases with the watches that it decides by."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from services.helm import referrers
+from services.helm.capabilities import KnownCapabilities
+from services.helm.chart import Charts
+from services.helm.digests import ReleaseDigests
+from services.helm.names import FIELD_MANAGER
+from services.helm.reconciler import HelmReleaseReconciler
+from services.helm.release_secret import SECRET
+from services.helm.seen import SeenVersions
+from services.helm.subject import Tools
+from shared.artifact import ArtifactCache
+from shared.clock import now
+from shared.cluster.apply_engine import ApplyEngine
+from shared.cluster.client import Cluster
+from shared.cluster.objects import Gvk, Manifest
+from shared.cluster.ownership import HELM_GROUP, Ownership
+from shared.cluster.watch_cache import Selection, WatchCache, watch_kind, watch_metadata
+from shared.controller import Controller, Options
+from shared.engine import Engine
+from shared.resources.helm import HelmRelease
+from shared.resources.source import HelmChart
+from shared.run import Recorder
+
+NAME = "helm-controller"
+CONFIG_MAP = Gvk("v1", "ConfigMap")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What a controller of releases is given."""
+
+    cluster: Cluster
+    recorder: Recorder
+    engine: Engine
+    artifacts: ArtifactCache
+    concurrent: int = 16
+    cross_namespace: bool = True
+
+
+@asynccontextmanager
+async def keeping_releases(means: Means) -> AsyncIterator[Controller[HelmRelease]]:
+    """It works while somebody runs it."""
+    cluster = means.cluster
+    releases, charts = watch_kind(cluster, HelmRelease), watch_kind(cluster, HelmChart)
+    records = await _metadata(cluster, SECRET, "owner=helm")
+    configuration = [
+        await _metadata(cluster, kind, referrers.WATCHED) for kind in (SECRET, CONFIG_MAP)
+    ]
+    seen = SeenVersions()
+    async with _applying(cluster) as objects:
+        tools = Tools(
+            engine=means.engine,
+            objects=objects,
+            artifacts=means.artifacts,
+            capabilities=KnownCapabilities(cluster),
+            digests=ReleaseDigests(means.engine),
+            seen=seen,
+            now=now,
+        )
+        kept = Charts(cluster, charts, cross_namespace=means.cross_namespace)
+        reconciler = HelmReleaseReconciler(cluster, tools, kept, releases)
+        options = Options(NAME, FIELD_MANAGER, concurrent=means.concurrent)
+        controller = Controller(cluster, releases, HelmRelease, reconciler, means.recorder, options)
+        controller.also_when(charts, referrers.of_chart)
+        controller.also_when(releases, referrers.waiting_for(releases))
+        controller.also_when(records, seen.changed)
+        for cache in configuration:
+            controller.also_when(cache, referrers.of_configuration(releases))
+        async with _following(releases, charts, records, *configuration):
+            yield controller
+
+
+async def _metadata(cluster: Cluster, kind: Gvk, labels: str) -> WatchCache[Manifest]:
+    return watch_metadata(cluster, await cluster.resource_of(kind), Selection(labels=labels))
+
+
+@asynccontextmanager
+async def _applying(cluster: Cluster) -> AsyncIterator[ApplyEngine]:
+    """Drift is known of, so that the next upgrade mends it, but starts nothing by itself."""
+    ownership = Ownership(HELM_GROUP)
+    async with ApplyEngine.running(cluster, ownership, FIELD_MANAGER, lambda _: None) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def _following(*caches: WatchCache[Any]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for cache in caches:
+            await stack.enter_async_context(cache.running())
+        yield
