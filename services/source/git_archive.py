@@ -17,6 +17,7 @@ from shared.archive import ARTIFACT, ArchiveError, Entry, Limits, Packed, Packer
 
 _REGULAR = frozenset({"100644", "100755", "100664"})
 _BATCH = 1024 * 1024  # of content handed to the packing thread at a time
+CONCURRENT = 4  # each may hold a file of the largest size in memory, and a processor
 MAX_IGNORE_FILE = 1024 * 1024
 MAX_TREE = 64 * 1024 * 1024  # of `ls-tree` text: some half a million files
 
@@ -38,11 +39,18 @@ class GitArchive:
     def __init__(self, git: GitRunner, limits: Limits = ARTIFACT) -> None:
         self._git = git
         self._limits = limits
+        self._slots = asyncio.Semaphore(CONCURRENT)
 
     async def write(
         self, mirror: Mirror, commit: str, spec_ignore: str | None, into: BinaryIO
     ) -> Archived:
         """Raises ArchiveError when there is too much, GitError when the mirror is broken."""
+        async with self._slots:
+            return await self._write(mirror, commit, spec_ignore, into)
+
+    async def _write(
+        self, mirror: Mirror, commit: str, spec_ignore: str | None, into: BinaryIO
+    ) -> Archived:
         files = await self._files(mirror, commit)
         async with self._objects(mirror) as objects:
             subject = _subject(await objects.read(commit, MAX_IGNORE_FILE))

@@ -21,6 +21,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from services.source.git_login import configuration_for
+from services.source.git_reference import Target
 from services.source.git_refs import Remote
 from services.source.git_runner import GitError, GitRunner, GitTimeout, Terms
 from shared.clock import Now, now
@@ -54,10 +55,11 @@ class Mirrors:
     def __init__(self, folder: Path, git: GitRunner, now: Now = now) -> None:
         self._folder = folder
         self._now = now
-        self._git = git
+        self.git = git
+        self.slots = asyncio.Semaphore(CONCURRENT_FETCHES)
+        self.fetched: dict[Place, dict[str, str]] = {}  # commits by what was asked for
         self._locks: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
         self._fetches: dict[Place, int] = {}
-        self._slots = asyncio.Semaphore(CONCURRENT_FETCHES)
 
     @asynccontextmanager
     async def opened(self, place: Place) -> AsyncIterator["Mirror"]:
@@ -68,7 +70,7 @@ class Mirrors:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _locked(path) as descriptor:
                 os.utime(path)
-                yield Mirror(path, place, self._git, descriptor, self._slots)
+                yield Mirror(path, place, descriptor, self)
                 await self._sometimes_collect(place, path, descriptor)
 
     async def sweep(self) -> None:
@@ -90,7 +92,7 @@ class Mirrors:
             return
         terms = Terms(folder=path, deadline=LOCAL_DEADLINE, holds=(descriptor,))
         try:
-            await self._git.run("gc", "--quiet", "--prune=now", terms=terms)
+            await self.git.run("gc", "--quiet", "--prune=now", terms=terms)
         except GitError as error:
             log.warning("mirror not collected", extra={"url": place.url, "error": str(error)})
 
@@ -98,43 +100,57 @@ class Mirrors:
 class Mirror:
     """Use it inside `Mirrors.opened` only."""
 
-    def __init__(
-        self, path: Path, place: Place, git: GitRunner, lock: int, slots: asyncio.Semaphore
-    ) -> None:
+    def __init__(self, path: Path, place: Place, lock: int, shared: "Mirrors") -> None:
         self.path = path
         self._place = place
-        self._git = git
         self._lock = lock
-        self._slots = slots
+        self._git = shared.git
+        self._slots = shared.slots
+        self._fetched = shared.fetched.setdefault(place, {})
 
     def terms(self, deadline: timedelta = LOCAL_DEADLINE) -> Terms:
         return Terms(folder=self.path, deadline=deadline, holds=(self._lock,))
 
-    async def fetch(self, remote: Remote, name: str, deadline: timedelta) -> str:
-        """Bring a reference (or a commit by its id) here; the commit that it turned out to be."""
+    async def fetch(self, remote: Remote, target: Target, deadline: timedelta) -> str:
+        """Bring the target here; the commit that its reference turned out to be."""
+        name = target.fetched
+        if self._fetched.get(name) == target.commit:
+            return target.commit  # another object of the same repository was faster
         async with self._slots:
-            await self._prepare()
-            try:
-                await self._fetch(remote, name, deadline)
-            except GitTimeout:
-                raise
-            except GitError:
-                if await self._is_healthy():
-                    raise
-                log.warning("mirror made anew", extra={"url": self._place.url})
-                self._empty()
-                await self._prepare()
-                await self._fetch(remote, name, deadline)
-        return await self._commit_at(_local_name(name))
+            await self._fetch_or_heal(remote, name, deadline)
+        commit = await self._commit_at(_local_name(name))
+        self._fetched[name] = commit
+        return commit
 
-    async def holds(self, commit: str, branch: str) -> bool:
-        """Whether the commit is in the history of the branch that was fetched."""
-        tip = _local_name(f"refs/heads/{branch}")
+    async def holds(self, commit: str, name: str) -> bool:
+        """Whether the commit is in the history of the reference that was fetched."""
+        question = ("merge-base", "--is-ancestor", commit, _local_name(name))
         try:
-            await self._git.run(*("merge-base", "--is-ancestor", commit, tip), terms=self.terms())
+            await self._git.run(*question, terms=self.terms())
         except GitError:
             return False
         return True
+
+    def discard(self) -> None:
+        """It is broken: the next fetch begins anew."""
+        self._fetched.clear()
+        for path in self.path.iterdir():
+            if path.name != _LOCK:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    async def _fetch_or_heal(self, remote: Remote, name: str, deadline: timedelta) -> None:
+        try:
+            await self._prepare()
+            await self._fetch(remote, name, deadline)
+        except GitTimeout:
+            raise
+        except GitError:
+            if await self._is_healthy():
+                raise
+            log.warning("mirror made anew", extra={"url": self._place.url})
+            self.discard()
+            await self._prepare()
+            await self._fetch(remote, name, deadline)
 
     async def _prepare(self) -> None:
         for debris in _debris(self.path):
@@ -177,11 +193,6 @@ class Mirror:
         except GitError:
             return False
         return True
-
-    def _empty(self) -> None:
-        for path in self.path.iterdir():
-            if path.name != _LOCK:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _local_name(name: str) -> str:

@@ -10,10 +10,11 @@ import hashlib
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import mkstemp
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from services.source.endings import StorageFailed
@@ -91,13 +92,9 @@ class Storage:
             problem = f"failed to create the artifact's directory: {error.strerror}"
             raise StorageFailed(problem, reason="DirectoryCreationFailed") from error
         try:
-            with NamedTemporaryFile(dir=folder, prefix=_TEMPORARY, delete=False) as file:
-                partial = Path(file.name)
-                try:
-                    result = await fill(file)
-                    await asyncio.to_thread(_publish, file, folder / name)
-                finally:
-                    partial.unlink(missing_ok=True)
+            with _partial_file(folder) as file:
+                result = await fill(file)
+                await asyncio.to_thread(_publish, file, folder / name)
         except OSError as error:
             problem = f"failed to store the artifact {name}: {error.strerror}"
             raise StorageFailed(problem, reason="ArchiveOperationFailed") from error
@@ -168,6 +165,18 @@ def advertised_address(chosen: str, listening: Address) -> str:
     if host == "0.0.0.0":  # noqa: S104  (compared with, not bound to)
         host = os.environ.get("HOSTNAME", "localhost")
     return f"{host}:{listening.port}"
+
+
+@contextmanager
+def _partial_file(folder: Path) -> Iterator[BinaryIO]:
+    descriptor, name = mkstemp(dir=folder, prefix=_TEMPORARY)
+    os.close(descriptor)
+    partial = Path(name)
+    try:
+        with partial.open("wb") as file:
+            yield file
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _publish(file: BinaryIO, into: Path) -> None:
