@@ -9,16 +9,18 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.compiling import Progress, compile_program
+from penstock.compiling import compile_program
 from penstock.filelock import exclusive
 from penstock.golang import go_program, go_version
 from penstock.lockfile import CHECKOUT
+from penstock.progress import Progress
 
 KUBERNETES = "1.36.3"
 UNUSED_SECONDS = 14 * 24 * 3600
@@ -90,7 +92,8 @@ def ensure(name: str, recipe: Recipe, cache: Path) -> Path:
 def _build_once(name: str, recipe: Recipe, go: Path, program: Path) -> None:
     progress = Progress(name)
     shelf = program.parent.parent
-    with exclusive(shelf / ".lock", while_waiting=progress.waiting):
+    busy = "another process is building it"
+    with exclusive(shelf / ".lock", while_waiting=lambda: progress.say(busy)):
         if program.exists():
             return
         with tempfile.TemporaryDirectory(prefix=".build-", dir=shelf) as folder:
@@ -130,3 +133,13 @@ def _sweep(shelf: Path) -> None:
     for folder in shelf.iterdir():
         if folder.is_dir() and folder.stat().st_mtime < oldest:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> None:
+    """`python -m penstock.toolchain [NAME…]` builds what is missing and prints where it is."""
+    for name in sys.argv[1:] or RECIPES:
+        sys.stdout.write(f"{binary(name)}\n")
+
+
+if __name__ == "__main__":
+    main()
