@@ -237,7 +237,9 @@ class Controller(Generic[R]):
             **outcome.conditions,
         }
         if price.alarming and _is_news(current, price.ready):
-            self._recorder.record(resource, "error", price.ready.reason, price.ready.message, {})
+            self._recorder.record(
+                resource, "error", price.ready.reason, price.ready.message, run.event_metadata
+            )
         await self._write(key, fields, marks)
         _log_ending(resource, price)
         if price.next_look is not None:

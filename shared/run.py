@@ -51,6 +51,7 @@ class Run:
         self.requested = is_requested(resource)
         self.noted_status: dict[str, Any] = {}
         self.noted_conditions: dict[str, ConditionMark | None] = {}
+        self.event_metadata: dict[str, str] = {}  # goes with every event, also with the failure's
         self._resource = resource
         self._recorder = recorder
         self._slots = slots
@@ -96,7 +97,8 @@ class Run:
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         """Tell of a happening; metadata keys without the API group, which is put before them."""
-        self._recorder.record(self._resource, severity, reason, message, metadata or {})
+        told = {**self.event_metadata, **(metadata or {})}
+        self._recorder.record(self._resource, severity, reason, message, told)
 
     @asynccontextmanager
     async def idle(self) -> AsyncIterator[None]:

@@ -34,9 +34,9 @@ _API_SERVICES = Gvk("apiregistration.k8s.io/v1", "APIService")
 
 @dataclass
 class Pruned:
-    """`deleted` are on their way out; `survivors` could not be deleted, and why."""
+    """`deleted`, with their uids, are on their way out; `survivors` could not be, and why."""
 
-    deleted: list[ObjectRef] = field(default_factory=list)
+    deleted: dict[ObjectRef, str] = field(default_factory=dict)
     survivors: dict[ObjectRef, str] = field(default_factory=dict)
 
     @property
@@ -96,8 +96,9 @@ class Pruner:
     async def _prune_one(self, ref: ObjectRef, pruned: Pruned) -> None:
         try:
             served = await self._served(ref)
-            if served is not None and await self._delete_ours(served):
-                pruned.deleted.append(ref)
+            uid = await self._delete_ours(served) if served is not None else None
+            if uid is not None:
+                pruned.deleted[ref] = uid
         except ApiError as error:
             pruned.survivors[ref] = error.answer
 
@@ -120,19 +121,20 @@ class Pruner:
             if spec.get("group") == ref.group and spec.get("service"):
                 raise UnknownKind(f"the server of {ref.group} does not answer")
 
-    async def _delete_ours(self, ref: ObjectRef) -> bool:
+    async def _delete_ours(self, ref: ObjectRef) -> str | None:
+        """The uid of what is on its way out; None when there was nothing of ours."""
         for _ in range(3):
             live = await self._cluster.read(ref)
             if live is None or not self._may_delete(live):
-                return False
+                return None
+            uid: str = live["metadata"]["uid"]
             if live["metadata"].get("deletionTimestamp"):
-                return True
+                return uid
             try:
-                return await self._cluster.delete(
-                    ref, uid=live["metadata"]["uid"], propagation=self._propagation
-                )
+                there = await self._cluster.delete(ref, uid=uid, propagation=self._propagation)
             except Conflict:
                 continue  # it is another object by now: judge that one
+            return uid if there else None
         raise Conflict(f"{ref} is replaced as fast as it is deleted")
 
 

@@ -110,7 +110,8 @@ class StatusWatches:
 
     def _seen(self, raw: msgspec.Raw, gvk: Gvk) -> Seen:
         # Items of a list come without apiVersion and kind.
-        manifest = {**orjson.loads(memoryview(raw)), "apiVersion": gvk.api_version, "kind": gvk.kind}
+        manifest = orjson.loads(memoryview(raw))
+        manifest |= {"apiVersion": gvk.api_version, "kind": gvk.kind}
         metadata, status = manifest["metadata"], status_of(manifest, self._now())
         return Seen(
             NamespacedName(metadata.get("namespace", ""), metadata["name"]),

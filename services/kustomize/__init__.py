@@ -1,0 +1,1 @@
+"""Kustomization: a path of an artifact becomes applied objects. Start reading at `reconciler`."""

@@ -1,0 +1,158 @@
+"""`spec.wait` and `spec.healthChecks`: the revision counts as applied once these are ready.
+
+While a run waits it gives its place to others, and it does not sleep through news: drift is put
+right at once, and a newer revision or spec ends the wait, because it may be what repairs this one.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from services.kustomize.attempt import Attempt
+from services.kustomize.nudges import Nudges
+from services.kustomize.plan import Plan
+from services.kustomize.source import Sources
+from services.kustomize.source_ref import source_of
+from shared.cluster.changes import ChangeSet
+from shared.cluster.health import Check, HealthWatch, Unhealthy
+from shared.cluster.inventory import ObjectId
+from shared.cluster.objects import ObjectRef
+from shared.cluster.watch_cache import WatchCache
+from shared.conditions import PROGRESSING, find
+from shared.durations import format_duration
+from shared.outcomes import ConditionMark, Unfinished, Waiting
+from shared.resources.kustomize import Kustomization
+
+HEALTHY = "Healthy"
+# Short waits are not worth a status of their own.
+TELL_AFTER = 1.0
+AT_ONCE = timedelta(milliseconds=1)
+
+
+class HealthCheckCanceled(Waiting):
+    reason = "HealthCheckCanceled"
+
+
+class HealthChecks:
+    def __init__(
+        self,
+        health: HealthWatch,
+        kustomizations: WatchCache[Kustomization],
+        sources: Sources,
+        nudges: Nudges,
+    ) -> None:
+        self._health = health
+        self._kustomizations = kustomizations
+        self._sources = sources
+        self._nudges = nudges
+
+    async def require(
+        self,
+        attempt: Attempt,
+        plan: Plan,
+        changes: ChangeSet,
+        correct: Callable[[], Awaitable[ChangeSet]],
+    ) -> ConditionMark | None:
+        """The condition Healthy; None when nothing is checked. Raises Unhealthy.
+
+        `correct` puts right what has drifted meanwhile.
+        """
+        if not checks_of(attempt, plan, changes):
+            return None
+        started = attempt.elapsed
+        try:
+            await self._until_healthy(attempt, plan, changes, correct)
+        except Unhealthy as unhealthy:
+            mark = ConditionMark("False", unhealthy.reason, str(unhealthy))
+            attempt.run.note(conditions={HEALTHY: mark})
+            raise
+        return _passed(attempt, changes, attempt.elapsed - started)
+
+    async def _until_healthy(
+        self,
+        attempt: Attempt,
+        plan: Plan,
+        changes: ChangeSet,
+        correct: Callable[[], Awaitable[ChangeSet]],
+    ) -> None:
+        with self._nudges.listening(attempt.kustomization.key) as nudge:
+            telling = asyncio.get_running_loop().call_later(TELL_AFTER, nudge)
+            try:
+                async with attempt.run.idle():
+                    while not await self._health.wait(
+                        attempt.cluster, checks_of(attempt, plan, changes), attempt.left, nudge
+                    ):
+                        self._require_current(attempt)
+                        await _tell(attempt)
+                        changes.extend(await correct())
+            finally:
+                telling.cancel()
+
+    def _require_current(self, attempt: Attempt) -> None:
+        """Raises HealthCheckCanceled when this attempt is out of date."""
+        then = attempt.kustomization
+        now = self._kustomizations.get(then.key)
+        if now is None or now.spec.suspend or mark_of(now) != mark_of(then):
+            raise _canceled(attempt, f"{then.kind}/{then.key}")
+        try:
+            artifact = self._sources.artifact_of(now)
+        except Unfinished:
+            return  # what happens to the source does not make these objects any less healthy
+        if (artifact.revision, artifact.digest) != (attempt.revision, attempt.artifact.digest):
+            raise _canceled(attempt, str(source_of(now)))
+
+
+def checks_of(attempt: Attempt, plan: Plan, changes: ChangeSet) -> list[Check]:
+    """Everything that was applied, or what the spec names; never what was skipped."""
+    spec = attempt.kustomization.spec
+    answers = {change.id: change.answer for change in changes}
+    if spec.wait:
+        return [
+            Check(each.ref, answers.get(each.id))
+            for each in plan.wanted
+            if each.id not in changes.skipped
+        ]
+    checks = []
+    for named in spec.health_checks:
+        namespace = named.namespace or attempt.kustomization.metadata.namespace
+        ref = ObjectRef(named.api_version or "apps/v1", named.kind, namespace, named.name)
+        id_ = ObjectId.of(ref)
+        if not _is_itself(ref, attempt.kustomization):
+            checks.append(Check(ref, answers.get(id_), is_foreign=id_ not in plan.inventory))
+    return checks
+
+
+def _is_itself(ref: ObjectRef, kustomization: Kustomization) -> bool:
+    group_kind = kustomization.group_kind()
+    return (ref.group, ref.kind) == group_kind and ref.key == kustomization.key
+
+
+def mark_of(kustomization: Kustomization) -> tuple[int, str, bool]:
+    """Differs when what is asked for does, or whether it still is."""
+    metadata = kustomization.metadata
+    return metadata.generation, metadata.uid, metadata.deletion_timestamp is not None
+
+
+def _canceled(attempt: Attempt, trigger: str) -> HealthCheckCanceled:
+    message = f"New reconciliation triggered by {trigger}"
+    attempt.run.event("info", HealthCheckCanceled.reason, message)
+    return HealthCheckCanceled(message, retry_after=AT_ONCE)
+
+
+async def _tell(attempt: Attempt) -> None:
+    message = attempt.saying("Running health checks")
+    mark = ConditionMark("Unknown", PROGRESSING, message)
+    await attempt.run.progress(
+        message, ready_message="Reconciliation in progress", conditions={HEALTHY: mark}
+    )
+
+
+def _passed(attempt: Attempt, changes: ChangeSet, took: timedelta) -> ConditionMark:
+    before = find(attempt.kustomization.status.conditions, HEALTHY)
+    was_healthy = before is not None and before.status == "True"
+    if before is not None and was_healthy and not changes.different:
+        return ConditionMark("True", before.reason, before.message)
+    message = f"Health check passed in {format_duration(took)}"
+    if not was_healthy or (attempt.is_new_revision and changes.different):
+        attempt.run.event("info", PROGRESSING, message)
+    return ConditionMark("True", "Succeeded", message)

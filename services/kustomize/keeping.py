@@ -1,0 +1,158 @@
+"""The controller of Kustomizations with the watches that it decides by."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from services.kustomize.build import Artifacts, Engine, Planner
+from services.kustomize.depends_on import Dependencies
+from services.kustomize.finalization import Finalization
+from services.kustomize.health_checks import HealthChecks, mark_of
+from services.kustomize.nudges import Nudges
+from services.kustomize.plan import OWNERSHIP
+from services.kustomize.reconciler import KustomizationReconciler
+from services.kustomize.source import Sources
+from services.kustomize.stored import kinds_kept
+from services.kustomize.watched_configuration import CONFIGURATION, WATCHED, WatchedConfiguration
+from shared.clock import Now, now
+from shared.cluster.applied import Drift
+from shared.cluster.apply_engine import ApplyEngine
+from shared.cluster.client import Cluster
+from shared.cluster.objects import Manifest
+from shared.cluster.watch_cache import Selection, WatchCache, watch_kind, watch_metadata
+from shared.controller import Controller, Options
+from shared.resources.kustomize import Kustomization
+from shared.resources.meta import Resource
+from shared.resources.source import Bucket, GitRepository, OCIRepository
+from shared.run import Recorder
+
+NAME = "kustomize-controller"
+STATUS_MANAGER = "gotk-kustomize-controller"
+CONCURRENT = 16
+SOURCES = (GitRepository, OCIRepository, Bucket)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What a controller of Kustomizations is given."""
+
+    cluster: Cluster
+    recorder: Recorder
+    engine: Engine
+    artifacts: Artifacts
+    concurrent: int = CONCURRENT
+    cross_namespace: bool = True
+    now: Now = now
+
+
+class Caches(NamedTuple):
+    """Constructed before whoever listens to them, run after."""
+
+    kustomizations: WatchCache[Kustomization]
+    sources: dict[str, WatchCache[Any]]
+    configuration: list[WatchCache[Manifest]]
+
+    @classmethod
+    async def of(cls, cluster: Cluster) -> "Caches":
+        return cls(
+            watch_kind(cluster, Kustomization),
+            {kind.kind: watch_kind(cluster, kind) for kind in SOURCES},
+            [
+                watch_metadata(cluster, await cluster.resource_of(gvk), Selection(labels=WATCHED))
+                for gvk in CONFIGURATION
+            ],
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for cache in (self.kustomizations, *self.sources.values(), *self.configuration):
+                await stack.enter_async_context(cache.running())
+            yield
+
+
+class Keeping(NamedTuple):
+    """A controller that works while somebody runs it, and the sources that it follows."""
+
+    controller: Controller[Kustomization]
+    caches: Caches
+
+
+@asynccontextmanager
+async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
+    caches, nudges = await Caches.of(means.cluster), Nudges()
+
+    def drifted(drift: Drift) -> None:
+        log.info("drift", extra={"drift": str(drift), "object": drift.owner})
+        controller.look_at(drift.owner)
+        nudges.nudge(drift.owner)
+
+    running = ApplyEngine.running(means.cluster, OWNERSHIP, NAME, drifted, means.now)
+    async with running as objects:
+        sources = Sources(
+            caches.sources, caches.kustomizations, no_cross_namespace=not means.cross_namespace
+        )
+        dependencies = Dependencies(caches.kustomizations)
+        reconciler = KustomizationReconciler(
+            cluster=means.cluster,
+            sources=sources,
+            dependencies=dependencies,
+            planner=Planner(means.engine, means.artifacts, means.cluster),
+            objects=objects,
+            health=HealthChecks(objects.health, caches.kustomizations, sources, nudges),
+            finalization=Finalization(means.cluster, objects),
+            now=means.now,
+        )
+        controller = _controller(means, caches, reconciler)
+        _listen(controller, caches, sources, dependencies, nudges)
+        async with caches.running():
+            # Before the first run, so that it can tell what it creates from what was there.
+            await caches.kustomizations.synced()
+            await objects.drift.watch_all(kinds_kept(caches.kustomizations.values()))
+            yield Keeping(controller, caches)
+
+
+def _controller(
+    means: Means, caches: Caches, reconciler: KustomizationReconciler
+) -> Controller[Kustomization]:
+    options = Options(
+        NAME,
+        STATUS_MANAGER,
+        concurrent=means.concurrent,
+        advance_when_suspended=False,
+        now=means.now,
+    )
+    cache = caches.kustomizations
+    return Controller(means.cluster, cache, Kustomization, reconciler, means.recorder, options)
+
+
+def _listen(
+    controller: Controller[Kustomization],
+    caches: Caches,
+    sources: Sources,
+    dependencies: Dependencies,
+    nudges: Nudges,
+) -> None:
+    """Who is looked at when something changes; runs that only wait are told too."""
+
+    def moved_on(before: Resource[Any, Any] | None, after: Resource[Any, Any] | None) -> None:
+        for key in sources.affected(before, after):
+            nudges.nudge(key)
+
+    def respecified(before: Kustomization | None, after: Kustomization | None) -> None:
+        changed = after or before
+        if changed is not None and (not (before and after) or mark_of(before) != mark_of(after)):
+            nudges.nudge(changed.key)
+
+    for cache in caches.sources.values():
+        controller.also_when(cache, sources.affected)
+        cache.on_change(moved_on)
+    configuration = WatchedConfiguration(caches.kustomizations)
+    for watched in caches.configuration:
+        controller.also_when(watched, configuration.affected)
+    controller.also_when(caches.kustomizations, dependencies.affected)
+    caches.kustomizations.on_change(respecified)

@@ -1,0 +1,22 @@
+"""An empty build never empties the cluster by surprise."""
+
+from services.kustomize.plan import Plan
+from shared.outcomes import Stalled
+from shared.resources.kustomize import Kustomization
+
+ANNOTATION = "penstock.dev/prune-all"
+
+
+class WouldDeleteEverything(Stalled):
+    reason = "PruneFailed"
+
+
+def refuse_to_delete_everything(kustomization: Kustomization, plan: Plan) -> None:
+    """A path that lost its objects is a mistake more often than a wish: somebody has to say so."""
+    allowed = kustomization.metadata.annotations.get(ANNOTATION, "").lower() == "enabled"
+    if not plan.wanted and not allowed:
+        raise WouldDeleteEverything(
+            f"the build holds no objects any more, and all that was applied would be deleted; if "
+            f"that is meant, annotate Kustomization {kustomization.key} with {ANNOTATION}=enabled, "
+            f"or delete it"
+        )

@@ -1,0 +1,165 @@
+"""Make the cluster look like one Kustomization's source revision.
+
+Read `reconcile` first: it is the whole story, a line per phase. A phase returns what the next one
+needs, or raises one of shared.outcomes.
+
+Why a kill at any line heals: before the first apply the inventory in the status names everything
+that is about to be applied, beside everything that was (`_claim`), so whatever the cluster has of
+us is known. After a restart every Kustomization is looked at; what is in place is applied once
+more, which changes nothing, and what is missing is made. An object leaves the inventory only after
+it is gone, in the closing status; a prune that was cut short finds the rest there.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from services.kustomize.attempt import Attempt, phase
+from services.kustomize.build import Planner
+from services.kustomize.depends_on import Dependencies
+from services.kustomize.finalization import Finalization
+from services.kustomize.health_checks import HEALTHY, HealthChecks
+from services.kustomize.history import recorded, with_ending
+from services.kustomize.identity import identity_of
+from services.kustomize.mass_prune import refuse_to_delete_everything
+from services.kustomize.plan import Plan
+from services.kustomize.source import Sources, origin_revision
+from services.kustomize.stored import is_settled_at, stored_inventory
+from services.kustomize.telling import changes_told, deletions
+from services.kustomize.unserved import refuse_what_is_not_served
+from shared.clock import Now
+from shared.cluster.apply_engine import ApplyEngine
+from shared.cluster.changes import ChangeSet
+from shared.cluster.client import Cluster
+from shared.cluster.prune import Pruned
+from shared.cluster.refusal import Refused
+from shared.conditions import PROGRESSING
+from shared.durations import format_duration
+from shared.outcomes import ConditionMark, Done
+from shared.resources.kustomize import Kustomization
+from shared.resources.meta import Artifact
+from shared.run import Run
+
+SUCCEEDED = "ReconciliationSucceeded"
+IN_PROGRESS = "Reconciliation in progress"
+
+
+@dataclass(frozen=True)
+class KustomizationReconciler:
+    cluster: Cluster
+    sources: Sources
+    dependencies: Dependencies
+    planner: Planner
+    objects: ApplyEngine
+    health: HealthChecks
+    finalization: Finalization
+    now: Now
+
+    async def reconcile(self, kustomization: Kustomization, run: Run) -> Done:
+        refuse_what_is_not_served(kustomization)
+        artifact = self.sources.artifact_of(kustomization)
+        await self.dependencies.require(kustomization, artifact, run)
+        attempt = self._attempt(kustomization, artifact, run)
+        with attempt.priced():
+            plan = await self._plan(attempt)
+            with recorded(attempt, plan.digest):
+                await self._claim(attempt, plan)
+                changes = await self._apply(attempt, plan)
+                pruned = await self._prune(attempt, plan)
+                healthy = await self._require_health(attempt, plan, changes)
+        return _settled(attempt, plan, bool(changes.different or pruned.deleted), healthy)
+
+    async def finalize(self, kustomization: Kustomization, run: Run) -> None:
+        self.planner.forget(kustomization.key)
+        await self.finalization.finish(kustomization, run)
+
+    def _attempt(self, kustomization: Kustomization, artifact: Artifact, run: Run) -> Attempt:
+        attempt = Attempt(
+            kustomization=kustomization,
+            run=run,
+            artifact=artifact,
+            cluster=identity_of(kustomization, self.cluster),
+            at=self.now(),
+            started=asyncio.get_running_loop().time(),
+        )
+        run.event_metadata.update(attempt.revisions)
+        return attempt
+
+    async def _plan(self, attempt: Attempt) -> Plan:
+        attempt.run.note(status={"lastAttemptedRevision": attempt.revision})
+        async with phase(attempt, "BuildFailed"):
+            return await self.planner.plan(attempt.kustomization, attempt.artifact)
+
+    async def _claim(self, attempt: Attempt, plan: Plan) -> None:
+        """Say what will be ours before it is; no write when all of it is on record already."""
+        stored = stored_inventory(attempt.kustomization)
+        claimed = stored | plan.inventory
+        if claimed != stored:
+            await attempt.run.progress(
+                attempt.saying("Detecting drift"),
+                ready_message=IN_PROGRESS,
+                status={"inventory": claimed.to_status()},
+            )
+
+    async def _apply(self, attempt: Attempt, plan: Plan) -> ChangeSet:
+        changes = ChangeSet()
+        try:
+            async with phase(attempt, "ReconciliationFailed"):
+                changes = await self.objects.applier.apply(attempt.mandate, plan.wanted)
+        except Refused as refused:
+            changes = refused.changes
+            raise
+        finally:
+            if changes.different:
+                attempt.run.event("info", PROGRESSING, changes_told(changes))
+        return changes
+
+    async def _prune(self, attempt: Attempt, plan: Plan) -> Pruned:
+        """Runs only after everything was applied: an object that was refused is still wanted."""
+        stale = stored_inventory(attempt.kustomization) - plan.inventory
+        self.objects.applier.forget(stale)
+        if not (stale and attempt.kustomization.spec.prune):
+            attempt.run.note(status={"inventory": plan.inventory.to_status()})
+            return Pruned()
+        refuse_to_delete_everything(attempt.kustomization, plan)
+        pruner = self.objects.pruner(attempt.cluster, attempt.kustomization.key)
+        async with phase(attempt, "PruneFailed"):
+            pruned = await pruner.prune(stale)
+        inventory = plan.inventory | pruned.surviving
+        attempt.run.note(status={"inventory": inventory.to_status()})
+        if pruned.deleted:
+            attempt.run.event("info", PROGRESSING, deletions(pruned))
+        pruned.raise_for_survivors()
+        return pruned
+
+    async def _require_health(
+        self, attempt: Attempt, plan: Plan, changes: ChangeSet
+    ) -> ConditionMark | None:
+        async with phase(attempt, "HealthCheckFailed"):
+            return await self.health.require(
+                attempt, plan, changes, correct=lambda: self._apply(attempt, plan)
+            )
+
+
+def _settled(attempt: Attempt, plan: Plan, moved: bool, healthy: ConditionMark | None) -> Done:
+    """What was as it should be, at the revision that it had, leaves the status as it is."""
+    status: dict[str, Any] = {
+        "lastAppliedRevision": attempt.revision,
+        "lastAppliedOriginRevision": origin_revision(attempt.artifact),
+    }
+    settled_before = is_settled_at(attempt.kustomization, attempt.revision)
+    if moved or attempt.run.requested or not settled_before:
+        status["history"] = with_ending(attempt, plan.digest, SUCCEEDED)
+        attempt.run.event(
+            "info",
+            SUCCEEDED,
+            f"Reconciliation finished in {format_duration(attempt.elapsed)}, "
+            f"next run in {attempt.kustomization.spec.interval}",
+            {"commit_status": "update"},
+        )
+    return Done(
+        reason=SUCCEEDED,
+        message=f"Applied revision: {attempt.revision}",
+        status=status,
+        conditions={HEALTHY: healthy},
+    )

@@ -1,0 +1,16 @@
+"""What events say of changes: a line per object, `<Kind>/<namespace>/<name> configured`."""
+
+from shared.cluster.changes import ChangeSet
+from shared.cluster.inventory import ObjectId
+from shared.cluster.order import sort_key
+from shared.cluster.prune import Pruned
+
+
+def changes_told(changes: ChangeSet) -> str:
+    return "\n".join(map(str, changes.different))
+
+
+def deletions(pruned: Pruned) -> str:
+    """In the order of deletion: the reverse of apply order."""
+    order = sorted(pruned.deleted, key=lambda ref: sort_key(ObjectId.of(ref)), reverse=True)
+    return "\n".join(f"{ref} deleted" for ref in order)
