@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"strings"
 
 	"helm.sh/helm/v4/pkg/postrenderer"
 	"sigs.k8s.io/kustomize/kyaml/kio"
@@ -30,12 +31,26 @@ func (r *metadataRenderer) Run(manifests *bytes.Buffer) (*bytes.Buffer, error) {
 		return nil, err
 	}
 	for _, object := range objects {
-		if err := object.PipeE(r.setters()...); err != nil {
+		if err := r.set(object); err != nil {
 			return nil, err
 		}
 	}
 	text, err := kio.StringAll(objects)
 	return bytes.NewBufferString(text), err
+}
+
+// set goes into Lists: it is their items that become objects. Each setter starts at the object itself, because a
+// setter answers the node that it has set.
+func (r *metadataRenderer) set(object *kyaml.RNode) error {
+	if items := object.Field("items"); items != nil && strings.HasSuffix(object.GetKind(), "List") {
+		return items.Value.VisitElements(r.set)
+	}
+	for _, setter := range r.setters() {
+		if err := object.PipeE(setter); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setters come in a fixed order, so that the same input gives the same manifest.
