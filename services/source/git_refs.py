@@ -105,13 +105,7 @@ class GitRefs:
         )
         if not answer.url.endswith(_SERVICE):
             raise ProtocolError("redirects to a page that is no Git repository")
-        place = Remote(answer.url.removesuffix(_SERVICE), answer.credentials)
-        lines = [line for line in packets(answer.body) if line != FLUSH]
-        if not lines or not lines[0].startswith(b"# service=git-upload-pack"):
-            raise ProtocolError("not a Git repository that is served by Git's smart protocol")
-        if lines[1:2] == [b"version 2"]:
-            return Endpoint(place, frozenset(line.decode(errors="replace") for line in lines[2:]))
-        return Endpoint(place, refs=tuple(_advertised(lines[1:])))
+        return _endpoint(Remote(answer.url.removesuffix(_SERVICE), answer.credentials), answer)
 
     async def _list(
         self, endpoint: Endpoint, prefixes: Sequence[str], deadline: timedelta
@@ -132,6 +126,18 @@ class GitRefs:
             )
         )
         return _listed(answer, prefixes)
+
+
+def _endpoint(place: Remote, answer: Answer) -> Endpoint:
+    """Hosts differ in whether a line about the service comes before version 2."""
+    if answer.headers.get("Content-Type") != "application/x-git-upload-pack-advertisement":
+        raise ProtocolError("not a Git repository that is served by Git's smart protocol")
+    lines = [line for line in packets(answer.body) if line != FLUSH]
+    if lines and lines[0].startswith(b"# service="):
+        del lines[0]
+    if lines[:1] == [b"version 2"]:
+        return Endpoint(place, frozenset(line.decode(errors="replace") for line in lines[1:]))
+    return Endpoint(place, refs=tuple(_advertised(lines)))
 
 
 def _ls_refs(capabilities: Iterable[str], prefixes: Sequence[str]) -> bytes:

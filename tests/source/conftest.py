@@ -1,0 +1,81 @@
+"""A Git server on loopback, and the source service's parts without a cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from penstock.local.git_repository import Repository
+from penstock.local.git_server import GitServer
+from services.source.git_archive import GitArchive
+from services.source.git_refs import GitRefs
+from services.source.git_runner import GitRunner
+from services.source.mirror import Mirrors
+from services.source.storage import Storage
+from services.source.web_client import WebClient
+
+
+@dataclass
+class Tools:
+    """What the reconcilers share, with all state in one folder."""
+
+    folder: Path
+    web: WebClient
+    git: GitRunner
+    refs: GitRefs
+    mirrors: Mirrors
+    archive: GitArchive
+    storage: Storage
+    time: datetime = field(default_factory=lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+
+    def now(self) -> datetime:
+        return self.time
+
+    def wait(self, duration: timedelta) -> None:
+        self.time += duration
+
+
+async def git_in(repository: Repository, *arguments: str, given: bytes = b"") -> bytes:
+    """For what no ordinary user of Git would do to a repository."""
+    process = await asyncio.create_subprocess_exec(
+        *("git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments),
+        cwd=repository.folder,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate(given)
+    assert process.returncode == 0, arguments
+    return said.strip()
+
+
+async def commit_tree(repository: Repository, listing: str, branch: str = "main") -> str:
+    """A commit of what `git mktree` reads: modes and names that no work tree has."""
+    tree = await git_in(repository, "mktree", "--missing", given=listing.encode())
+    commit = (await git_in(repository, "commit-tree", "-m", "odd", tree.decode())).decode()
+    await repository.branch(branch, commit)
+    return commit
+
+
+@pytest.fixture
+async def tools(tmp_path: Path) -> AsyncIterator[Tools]:
+    async with WebClient.open() as web:
+        git = GitRunner(tmp_path / "home")
+        tools = Tools(
+            tmp_path,
+            web,
+            git,
+            GitRefs(web),
+            Mirrors(tmp_path / "mirrors", git),
+            GitArchive(git),
+            Storage(tmp_path / "artifacts", "source.example:9090"),
+        )
+        yield tools
+
+
+@pytest.fixture
+async def git_server(tmp_path: Path) -> AsyncIterator[GitServer]:
+    async with GitServer(tmp_path / "served") as server:
+        yield server

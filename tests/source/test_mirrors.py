@@ -1,0 +1,252 @@
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from penstock.local.git_repository import Repository
+from penstock.local.git_server import GitServer
+from services.source.git_reference import Target
+from services.source.git_refs import Remote
+from services.source.git_runner import GitError, GitTimeout
+from services.source.mirror import Mirror, Mirrors, Place
+from shared.credentials import Basic, HttpCredentials
+from tests.source.conftest import Tools, git_in
+
+SOON = timedelta(seconds=20)
+
+
+@pytest.fixture
+async def shop(git_server: GitServer) -> Repository:
+    return await git_server.repository("shop", {"a.yaml": "a: 1\n"})
+
+
+async def target_of(repository: Repository, branch: str = "main") -> Target:
+    name = f"refs/heads/{branch}"
+    return Target(name, await repository.revision(name), branch)
+
+
+async def fetched(repository: Repository, tools: Tools, branch: str = "main") -> str:
+    target = await target_of(repository, branch)
+    async with tools.mirrors.opened(Place(repository.url, "")) as mirror:
+        return await mirror.fetch(Remote(repository.url), target, SOON)
+
+
+@asynccontextmanager
+async def opened(tools: Tools, repository: Repository) -> AsyncIterator[Mirror]:
+    async with tools.mirrors.opened(Place(repository.url, "")) as mirror:
+        yield mirror
+
+
+async def test_an_increment_is_small(shop: Repository, tools: Tools) -> None:
+    await shop.commit("much", {f"f{n}": "".join(f"{n * m * 7919}\n" for m in range(99)) for n in range(99)})
+    await fetched(shop, tools)
+    before = _size(tools.folder / "mirrors")
+    await shop.commit("little", {"f1": "new"})
+
+    assert await fetched(shop, tools) == shop.head
+    assert _size(tools.folder / "mirrors") - before < before / 3
+
+
+async def test_a_force_push_is_followed(shop: Repository, tools: Tools) -> None:
+    await shop.commit("second", {"b": "2"})
+    await fetched(shop, tools)
+    await shop.branch("orphan")
+    rewritten = await shop.commit("other history", {"c": "3"}, branch="elsewhere")
+    await shop.branch("main", rewritten)
+
+    assert await fetched(shop, tools) == rewritten
+
+
+async def test_a_deleted_branch_fails_and_heals_when_it_is_back(
+    shop: Repository, tools: Tools
+) -> None:
+    await shop.branch("dev")
+    target = await target_of(shop, "dev")
+    await git_in(shop, "update-ref", "-d", "refs/heads/dev")
+
+    async with opened(tools, shop) as mirror:
+        with pytest.raises(GitError, match="couldn't find remote ref"):
+            await mirror.fetch(Remote(shop.url), target, SOON)
+    await shop.branch("dev")
+
+    assert await fetched(shop, tools, "dev") == shop.head
+
+
+async def test_what_another_object_fetched_is_not_fetched_again(
+    shop: Repository, tools: Tools, git_server: GitServer
+) -> None:
+    await fetched(shop, tools)
+    git_server.requests.clear()
+
+    await asyncio.gather(*(fetched(shop, tools) for _ in range(10)))
+
+    assert git_server.requests == []
+
+
+async def test_locks_of_a_killed_git_are_removed(shop: Repository, tools: Tools) -> None:
+    await fetched(shop, tools)
+    async with opened(tools, shop) as mirror:
+        path = mirror.path
+    for name in ("shallow.lock", "packed-refs.lock", "config.lock", "refs/penstock/x.lock"):
+        (path / name).write_text("")
+    (path / "objects/pack/tmp_pack_1").write_bytes(b"half")
+    await shop.commit("next", {"b": "2"})
+
+    assert await fetched(shop, tools) == shop.head
+    assert not list(path.rglob("*.lock")) + list(path.rglob("tmp_*"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: [p.write_bytes(b"") for p in path.rglob("objects/pack/*.pack")],
+        lambda path: [p.write_bytes(b"x") for p in path.glob("objects/??/*")],
+        lambda path: (path / "config").write_text("[core"),
+        lambda path: (path / "HEAD").write_text(""),
+        lambda path: (path / "shallow").write_text("nonsense"),
+    ],
+    ids=["packs", "loose objects", "configuration", "head", "shallow"],
+)
+async def test_a_damaged_mirror_is_made_anew(
+    shop: Repository, tools: Tools, damage: object
+) -> None:
+    await shop.commit("many", {f"f{n}": str(n) for n in range(150)})
+    await fetched(shop, tools)
+    async with opened(tools, shop) as mirror:
+        for path in mirror.path.rglob("objects/**/*"):
+            path.chmod(0o700)
+        assert callable(damage)
+        damage(mirror.path)
+    await shop.commit("next", {"f1": "other"})
+
+    assert await fetched(shop, tools) == shop.head
+
+
+async def test_a_server_that_hangs_is_left_with_its_whole_process_group(
+    shop: Repository, tools: Tools, git_server: GitServer
+) -> None:
+    async def hangs(request: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    target = await target_of(shop)
+    git_server.fault = hangs
+
+    async with opened(tools, shop) as mirror:
+        with pytest.raises(GitTimeout, match=r"did not end within 0\.3s"):
+            await mirror.fetch(Remote(shop.url), target, timedelta(seconds=0.3))
+        path = mirror.path
+
+    assert _processes_in(path) == []
+
+
+async def test_while_an_orphaned_git_works_the_mirror_is_left_alone(
+    shop: Repository, tools: Tools, git_server: GitServer
+) -> None:
+    """As after a crash of the controller: its git still writes, and its locks are not debris."""
+    hanging = asyncio.Event()
+
+    async def hangs(request: web.Request) -> web.StreamResponse:
+        hanging.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    target = await target_of(shop)
+    git_server.fault = hangs
+    another = Mirrors(tools.folder / "mirrors", tools.git)
+    async with opened(tools, shop) as mirror, asyncio.TaskGroup() as group:
+        work = group.create_task(mirror.fetch(Remote(shop.url), target, SOON))
+        await hanging.wait()
+
+        with pytest.raises(GitError, match="earlier run is still at work"):
+            async with another.opened(Place(shop.url, "")):
+                pass
+        work.cancel()
+    git_server.fault = None
+
+    assert await fetched(shop, tools) == shop.head
+
+
+async def test_a_git_that_is_killed_from_outside_is_a_failure_and_heals(
+    shop: Repository, tools: Tools, git_server: GitServer
+) -> None:
+    hanging = asyncio.Event()
+
+    async def hangs(request: web.Request) -> web.StreamResponse:
+        hanging.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    target = await target_of(shop)
+    git_server.fault = hangs
+    async with opened(tools, shop) as mirror:
+
+        async def kill() -> None:
+            await hanging.wait()
+            for pid in _processes_in(mirror.path):
+                os.kill(pid, signal.SIGKILL)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(kill())
+            with pytest.raises(GitError, match="git fetch"):
+                await mirror.fetch(Remote(shop.url), target, SOON)
+    git_server.fault = None
+
+    assert await fetched(shop, tools) == shop.head
+
+
+async def test_credentials_reach_the_server_and_no_argument(
+    git_server: GitServer, tools: Tools
+) -> None:
+    login = Basic("git", "canary-in-argv")
+    private = await git_server.repository("p", {"a": "b"}, authorization=login.authorization)
+    remote = Remote(private.url, HttpCredentials(login))
+    seen: list[bytes] = []
+
+    async def look(request: web.Request) -> None:
+        seen.extend(_command_lines())
+
+    git_server.fault = look
+    async with tools.mirrors.opened(Place(private.url, "ns/secret")) as mirror:
+        assert await mirror.fetch(remote, await target_of(private), SOON) == private.head
+
+    assert seen
+    assert not [line for line in seen if b"canary" in line or b"Basic" in line]
+
+
+async def test_mirrors_that_nobody_opens_are_removed(shop: Repository, tools: Tools) -> None:
+    await fetched(shop, tools)
+    await tools.mirrors.sweep()
+    assert len(list((tools.folder / "mirrors").iterdir())) == 1
+    later = Mirrors(
+        tools.folder / "mirrors", tools.git, now=lambda: tools.now() + timedelta(days=10_000)
+    )
+
+    await later.sweep()
+
+    assert list((tools.folder / "mirrors").iterdir()) == []
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _command_lines() -> list[bytes]:
+    return [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
+
+
+def _processes_in(folder: Path) -> list[int]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == folder:
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
