@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from services.helm.observe import State, Wanted, state_of
 from services.helm.plan import Step, next_step
+from services.helm.requests import Requests
 from services.helm.snapshot import is_of
 from services.helm.subject import Subject
 from services.helm.values import Values
@@ -12,11 +13,12 @@ from shared.resources.meta import Artifact
 
 @dataclass(kw_only=True)
 class Attempt(Subject):
-    """`forced`: somebody asked for an action whether one is needed or not."""
+    """`forced`: somebody asked for an action whether one is needed or not, and it is not done yet."""
 
     artifact: Artifact
     values: Values
     wanted: Wanted
+    requests: Requests
     forced: bool = False
 
     @property

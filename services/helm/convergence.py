@@ -50,6 +50,7 @@ def in_sync(attempt: Attempt) -> Done:
         conditions={messages.RELEASED: released},
         status={
             **attempt.record.to_status(),
+            **attempt.requests.handled,
             "observedCommonMetadataDigest": common,
             "observedPostRenderersDigest": None,
         },
@@ -86,6 +87,7 @@ def _not_begun(attempt: Attempt, action: Action, error: Failed) -> Failed:
 
 def _given_up(attempt: Attempt) -> Stalled:
     """Ready goes on saying what failed; Stalled says that it will not be tried again."""
+    attempt.run.note(status=attempt.requests.handled)
     attempts = attempt.record.attempts(forced=False)
     action = attempts.last_action or "install"
     exceeded = messages.retries_exceeded(action, max(attempts.installs, attempts.upgrades))

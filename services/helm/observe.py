@@ -35,7 +35,7 @@ def state_of(
     `verified` says whether it is of that very version, unchanged since."""
     if stored_status in {None, "uninstalled"}:
         return State.ABSENT
-    if stored_status is not None and stored_status.startswith("pending-"):
+    if _is_under_way(stored_status):
         return State.LOCKED
     if snapshot is None or not verified:
         return State.UNMANAGED
@@ -44,6 +44,11 @@ def state_of(
     if not is_as_wanted(snapshot, wanted):
         return State.OUT_OF_SYNC
     return State.IN_SYNC
+
+
+def _is_under_way(stored_status: str | None) -> bool:
+    """Also an uninstall, unlike with Flux: we hear of a person's while it is still at work."""
+    return stored_status == "uninstalling" or (stored_status or "").startswith("pending-")
 
 
 def is_as_wanted(snapshot: ReleaseSnapshot, wanted: Wanted) -> bool:

@@ -96,7 +96,7 @@ class HelmReleaseReconciler:
         if requests.reset or known != tuple(tried.values()):
             record = record.without_failures()
         outdated = {"lastAttemptedValuesChecksum": None, "lastReleaseRevision": None}
-        run.note(status={**requests.handled, **tried, **outdated, **record.to_status()})
+        run.note(status={**tried, **outdated, **record.to_status()})
         return Attempt(
             release=release,
             run=run,
@@ -107,6 +107,7 @@ class HelmReleaseReconciler:
             artifact=artifact,
             values=values,
             wanted=wanted,
+            requests=requests,
             forced=requests.forced,
         )
 

@@ -39,6 +39,7 @@ UNKNOWN = None
         ("pending-install", UNKNOWN, TAMPERED, WANTED, State.LOCKED),
         ("pending-upgrade", KNOWN, TAMPERED, WANTED, State.LOCKED),
         ("pending-rollback", KNOWN, VERIFIED, WANTED, State.LOCKED),
+        ("uninstalling", KNOWN, VERIFIED, WANTED, State.LOCKED),
         ("deployed", UNKNOWN, TAMPERED, WANTED, State.UNMANAGED),
         ("deployed", KNOWN, TAMPERED, WANTED, State.UNMANAGED),
         ("failed", KNOWN, TAMPERED, WANTED, State.UNMANAGED),

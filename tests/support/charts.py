@@ -3,6 +3,7 @@
 import gzip
 import io
 import tarfile
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -13,16 +14,21 @@ def a_chart(
     version: str = "1.0.0",
     *,
     values: dict[str, Any] | None = None,
-    templates: dict[str, str | dict[str, Any]] | None = None,
-    crds: dict[str, dict[str, Any]] | None = None,
+    templates: Mapping[str, str | dict[str, Any]] | None = None,
+    crds: Mapping[str, dict[str, Any]] | None = None,
+    files: Mapping[str, str] | None = None,
     **metadata: Any,
 ) -> bytes:
     """The packed chart. Templates are text with Helm's markup, or objects without any."""
     described = {"apiVersion": "v2", "name": name, "version": version, **metadata}
-    files = {"Chart.yaml": yaml.safe_dump(described), "values.yaml": yaml.safe_dump(values or {})}
-    files |= {f"templates/{path}": _text(content) for path, content in (templates or {}).items()}
-    files |= {f"crds/{path}": _text(content) for path, content in (crds or {}).items()}
-    return packed({f"{name}/{path}": text for path, text in files.items()})
+    content = {
+        "Chart.yaml": yaml.safe_dump(described),
+        "values.yaml": yaml.safe_dump(values or {}),
+        **{f"templates/{path}": _text(template) for path, template in (templates or {}).items()},
+        **{f"crds/{path}": _text(crd) for path, crd in (crds or {}).items()},
+        **(files or {}),
+    }
+    return packed({f"{name}/{path}": text for path, text in content.items()})
 
 
 def packed(files: dict[str, str]) -> bytes:
