@@ -10,6 +10,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +18,9 @@ import msgspec
 
 from shared import traceparent
 from shared.consuming import MESSAGE_ID
-from shared.durable import Durable, DurableCallback, DurablePlan
+from shared.durable import DRAIN, Durable, DurableCallback, DurablePlan
 from shared.hints import HintCallback, Hints
-from shared.line import BusError, Line, NobodyListens
+from shared.line import CLOSE_WITHIN, BusError, Line, NobodyListens
 from shared.messages import About, Body
 from shared.metrics import HINTS_DROPPED
 from shared.streams import answer_of, ensure_stream
@@ -42,13 +43,18 @@ class _Hint(NamedTuple):
 
 
 class Subscription:
-    """Ends with the bus, or earlier by `stop`; callbacks that run are cancelled."""
+    """Ends with the bus, or earlier by `stop`; what runs then has a moment to finish."""
 
     def __init__(self, task: asyncio.Task[None]) -> None:
         self._task = task
 
     def stop(self) -> None:
         self._task.cancel()
+
+    async def ended(self) -> None:
+        """Stop, and return when nothing of it runs any more."""
+        self.stop()
+        await asyncio.wait([self._task])
 
 
 class Bus:
@@ -75,9 +81,10 @@ class Bus:
             try:
                 yield bus
             finally:
-                # The line first: then nobody can hang in the library underneath.
+                await bus._stop_all(within=DRAIN + CLOSE_WITHIN)
                 await line.close()
-                bus._stop_all()
+                # Who hung in the library underneath gets its error now, and then its end.
+                await bus._stop_all(within=CLOSE_WITHIN)
 
     @property
     def is_connected(self) -> bool:
@@ -163,9 +170,11 @@ class Bus:
         task.add_done_callback(self._running.discard)
         return Subscription(task)
 
-    def _stop_all(self) -> None:
-        for task in list(self._running):
+    async def _stop_all(self, within: timedelta) -> None:
+        for task in self._running:
             task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=within.total_seconds())
 
 
 def _headers(message_id: str, trace: str) -> dict[str, str]:

@@ -39,6 +39,7 @@ ACK, TERMINATE, IN_PROGRESS = b"+ACK", b"+TERM", b"+WPI"
 REMEMBERED = 20_000  # ids of handled messages
 ATTEMPTS = 10  # of a callback that fails in a way nobody expected
 LONGEST_PAUSE = timedelta(minutes=1)
+DRAIN = timedelta(seconds=3)  # for callbacks that run when the consumer is stopped
 
 
 class Later(Exception):
@@ -54,7 +55,8 @@ class DurablePlan:
     """`look_back` bounds what a consumer that is new to the server gets; None: all that is kept.
 
     `fresh` makes the server forget what an earlier process had in hand, so that it is handed out
-    again at once and in order; only where one process at a time serves this name.
+    again at once and in order; only where one process at a time serves this name. A consumer that
+    nobody pulls from is dropped by the server after `forgotten_after`.
     """
 
     name: str
@@ -63,6 +65,7 @@ class DurablePlan:
     ack_wait: timedelta = timedelta(minutes=1)
     look_back: timedelta | None = None
     fresh: bool = False
+    forgotten_after: timedelta | None = None
 
 
 @dataclass
@@ -90,13 +93,19 @@ class Durable(Generic[BodyT]):
         self._landed = asyncio.Event()
         self._latest: datetime | None = None
         self._settled = False
+        self._handling: set[asyncio.Task[None]] = set()
         self._tasks: asyncio.TaskGroup
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._tell_progress())
             what = f"{self._stream.name} {self._plan.name}"
-            await stay_attached(self._line, what, self._listen)
+            try:
+                await stay_attached(self._line, what, self._listen)
+            except asyncio.CancelledError:
+                if self._handling:
+                    await asyncio.wait(self._handling, timeout=DRAIN.total_seconds())
+                raise
 
     async def _listen(self, inbox: Inbox) -> None:
         await self._ensure(self._stream)
@@ -117,6 +126,8 @@ class Durable(Generic[BodyT]):
             "max_ack_pending": plan.max_in_flight,
             "max_deliver": -1,
         }
+        if plan.forgotten_after is not None:
+            wanted["inactive_threshold"] = nanoseconds(plan.forgotten_after)
         existing = await find_consumer(self._line, self._stream, plan.name)
         if existing is not None and plan.fresh and not self._settled:
             await delete_consumer(self._line, self._stream, plan.name)
@@ -160,7 +171,9 @@ class Durable(Generic[BodyT]):
             self._latest = message.at
             self._flights[message.id] = _Flight(frame.reply, message.at)
             trace = frame.headers.get(traceparent.HEADER, "")
-            self._tasks.create_task(self._handle(message, trace))
+            task = self._tasks.create_task(self._handle(message, trace))
+            self._handling.add(task)
+            task.add_done_callback(self._handling.discard)
 
     async def _handle(self, message: Received[BodyT], trace: str) -> None:
         with traceparent.working_for(trace):

@@ -53,17 +53,16 @@ class Recorder:
     ) -> AsyncIterator["Recorder"]:
         """`controller` is the name that Flux's tools know, `source-controller`."""
         writer = EventWriter(api, controller)
-        async with (
-            Outbox.open(bus, EVENTS, state / "events") as outbox,
-            asyncio.TaskGroup() as tasks,
-        ):
-            writing = tasks.create_task(writer.run(), name="events")
-            try:
-                yield cls(writer, outbox, controller)
-            finally:
-                writing.cancel()
-                await asyncio.wait([writing])
-                await _last_words(writer)
+        async with Outbox.open(bus, EVENTS, state / "events") as outbox, _working(writer):
+            yield cls(writer, outbox, controller)
+
+    @classmethod
+    @asynccontextmanager
+    async def for_kubernetes(cls, api: EventApi, *, controller: str) -> AsyncIterator["Recorder"]:
+        """For objects that nobody can be alerted of."""
+        writer = EventWriter(api, controller)
+        async with _working(writer):
+            yield cls(writer, _Nowhere(), controller)
 
     def record(
         self,
@@ -94,10 +93,22 @@ class Recorder:
         self._mailbox.put(event_subject(event), event, message_id=uuid.uuid4().hex)
 
 
-async def _last_words(writer: EventWriter) -> None:
-    with suppress(TimeoutError, ApiError):
-        async with asyncio.timeout(LAST_WORDS_SECONDS):
-            await writer.flush()
+class _Nowhere:
+    def put(self, subject: str, body: Body, *, message_id: str) -> None: ...
+
+
+@asynccontextmanager
+async def _working(writer: EventWriter) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        writing = tasks.create_task(writer.run(), name="events")
+        try:
+            yield
+        finally:
+            writing.cancel()
+            await asyncio.wait([writing])
+            with suppress(TimeoutError, ApiError):
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await writer.flush()
 
 
 def _involved(resource: Resource[Any, Any]) -> InvolvedObject:

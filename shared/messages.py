@@ -67,11 +67,11 @@ class EventPayload(Body, frozen=True, kw_only=True, omit_defaults=False):
 
     involved_object: InvolvedObject
     severity: str
-    timestamp: str
+    timestamp: str = ""
     message: str
     reason: str
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
-    reporting_controller: str
+    reporting_controller: str = ""
     reporting_instance: str = ""
 
 

@@ -42,3 +42,16 @@ OUTBOX_DROPPED = Counter(
 EVENTS_DROPPED = Counter(
     "penstock_events_dropped_total", "Kubernetes Events that were not written."
 )
+NOTIFICATIONS = Counter(
+    "penstock_notifications_total", "Notifications by how they ended.", ("result",)
+)
+EVENT_REQUESTS = Histogram(
+    "gotk_event_http_request_duration_seconds",
+    "How long the event receiver took to answer.",
+    ("method", "code"),
+)
+RECEIVER_REQUESTS = Histogram(
+    "gotk_receiver_http_request_duration_seconds",
+    "How long the webhook receiver took to answer.",
+    ("method", "code"),
+)

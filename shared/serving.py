@@ -10,9 +10,16 @@ from shared.settings import Address, Settings
 
 
 @asynccontextmanager
-async def listening(app: web.Application, address: Address) -> AsyncIterator[None]:
-    """Serve an application while the context lasts."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+async def listening(
+    app: web.Application, address: Address, *, keepalive_timeout: float = 75.0
+) -> AsyncIterator[None]:
+    """Serve an application while the context lasts.
+
+    A connection that sends no whole head of a request for `keepalive_timeout` seconds is closed.
+    """
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, keepalive_timeout=keepalive_timeout
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, address.host or None, address.port, shutdown_timeout=5)

@@ -1,0 +1,1 @@
+"""Happenings become messages, and webhooks become requests."""
