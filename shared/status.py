@@ -37,12 +37,17 @@ def status_patch(
 
     `fields` are JSON values under their API names; None removes a field.
     """
-    before = msgspec.to_builtins(resource.status)
+    before = _as_json(resource.status)
     conditions = with_marks(conditions_of(resource), marks, resource.metadata.generation, now)
-    wanted = {**before, **fields, "conditions": msgspec.to_builtins(conditions) or None}
+    wanted = {**before, **_as_json(fields), "conditions": _as_json(conditions) or None}
     after = {name: value for name, value in wanted.items() if value is not None}
     difference = merge_difference(before, after)
     return {"status": difference} if difference else None
+
+
+def _as_json(value: Any) -> Any:
+    """With lists for tuples, or equal values would look different."""
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def merge_difference(before: Mapping[str, Json], after: Mapping[str, Json]) -> dict[str, Json]:
