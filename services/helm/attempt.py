@@ -13,7 +13,7 @@ from shared.resources.meta import Artifact
 
 @dataclass(kw_only=True)
 class Attempt(Subject):
-    """`forced`: somebody asked for an action whether one is needed or not, and it is not done yet."""
+    """`forced`: somebody asked for an action whether one is needed or not, and it is not done."""
 
     artifact: Artifact
     values: Values

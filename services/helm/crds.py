@@ -5,7 +5,6 @@ adds those that are missing, `CreateReplace` also changes those that are there. 
 chart keeps in that folder would bypass the release's records, and is left out with a warning.
 """
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -39,10 +38,8 @@ class ChartDefinitions:
         if policy == "Create":
             definitions = [each for each in definitions if await self._is_missing(each)]
         refs = [await self._apply(definition) for definition in definitions]
-        async with asyncio.TaskGroup() as group:
-            for ref in refs:
-                established = until_ended(self._cluster, ref, ESTABLISHED_WITHIN, self._now)
-                group.create_task(established)
+        for ref in refs:
+            await until_ended(self._cluster, ref, ESTABLISHED_WITHIN, self._now)
         return bool(refs)
 
     def _only_definitions(self, objects: Sequence[Manifest]) -> list[Manifest]:

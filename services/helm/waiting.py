@@ -7,6 +7,7 @@ and need other answers than "ready".
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import NamedTuple, TypeAlias
 
 from shared.clock import Now
 from shared.cluster.client import Cluster
@@ -23,32 +24,38 @@ class NotDone(Failed):
     """It ended badly, or took too long."""
 
 
+class _Ended(NamedTuple):
+    """`problem` is empty when it ended well."""
+
+    problem: str = ""
+
+
+_Judge: TypeAlias = Callable[[Manifest | None], _Ended | None]  # None: wait on
+
+
 async def until_ended(cluster: Cluster, ref: ObjectRef, within: timedelta, now: Now) -> None:
     """Jobs and Pods until they succeeded, anything else until it is ready; raises NotDone."""
 
-    def has_ended(manifest: Manifest | None) -> bool:
+    def judge(manifest: Manifest | None) -> _Ended | None:
         if manifest is None:
-            raise NotDone(f"{ref} was deleted before it ended")
-        return _has_ended(manifest, ref, now)
+            return _Ended(f"{ref} was deleted before it ended")
+        return _judged(manifest, ref, now)
 
-    await _until(cluster, ref, has_ended, within, "did not end")
+    await _until(cluster, ref, judge, within, "did not end")
 
 
 async def until_gone(cluster: Cluster, ref: ObjectRef, uid: str, within: timedelta) -> None:
     """Until this very object is gone; one of the same name that came after it may be there."""
 
-    def is_gone(manifest: Manifest | None) -> bool:
-        return manifest is None or manifest["metadata"]["uid"] != uid
+    def judge(manifest: Manifest | None) -> _Ended | None:
+        gone = manifest is None or manifest["metadata"]["uid"] != uid
+        return _Ended() if gone else None
 
-    await _until(cluster, ref, is_gone, within, "was not gone")
+    await _until(cluster, ref, judge, within, "was not gone")
 
 
 async def _until(
-    cluster: Cluster,
-    ref: ObjectRef,
-    accept: Callable[[Manifest | None], bool],
-    within: timedelta,
-    problem: str,
+    cluster: Cluster, ref: ObjectRef, judge: _Judge, within: timedelta, problem: str
 ) -> None:
     kind = await cluster.resource_of(ref.gvk)
     chosen = Selection(namespace=ref.namespace, fields=f"metadata.name={ref.name}")
@@ -58,25 +65,29 @@ async def _until(
     try:
         async with asyncio.timeout(within.total_seconds()), cache.running():
             await cache.synced()
-            while not accept(cache.get(ref.key)):
+            while (ended := judge(cache.get(ref.key))) is None:
                 await changed.wait()
                 changed.clear()
     except TimeoutError as error:
         raise NotDone(f"{ref} {problem} within {format_duration(within)}") from error
+    if ended.problem:
+        raise NotDone(ended.problem)
 
 
-def _has_ended(manifest: Manifest, ref: ObjectRef, now: Now) -> bool:
+def _judged(manifest: Manifest, ref: ObjectRef, now: Now) -> _Ended | None:
     if ref.gvk == _POD:
-        return _pod_has_ended(manifest, ref)
+        return _judged_pod(manifest, ref)
     status = status_of(manifest, now())
     if status.state == "Failed" and ref.gvk == _JOB:
-        raise NotDone(f"{ref} failed: {status.message}")
-    return status.state == "Current"
+        return _Ended(f"{ref} failed: {status.message}")
+    return _Ended() if status.state == "Current" else None
 
 
-def _pod_has_ended(manifest: Manifest, ref: ObjectRef) -> bool:
+def _judged_pod(manifest: Manifest, ref: ObjectRef) -> _Ended | None:
     status = manifest.get("status") or {}
-    phase = status.get("phase")
-    if phase == "Failed":
-        raise NotDone(f"{ref} failed: {status.get('message') or status.get('reason') or phase}")
-    return bool(phase == "Succeeded")
+    match status.get("phase"):
+        case "Succeeded":
+            return _Ended()
+        case "Failed":
+            return _Ended(f"{ref} failed: {status.get('message') or status.get('reason') or ''}")
+    return None

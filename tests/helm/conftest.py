@@ -109,11 +109,19 @@ class Helm:
         ref = ObjectRef(HelmRelease.api_version, HelmRelease.kind, self.namespace, name)
         await self.cluster.merge_patch(ref, {"metadata": {"annotations": dict(annotations)}})
 
-    async def publish(self, chart: bytes, name: str = "shop", version: str = "1.0.0") -> None:
+    async def delete(self, name: str = "shop") -> None:
+        ref = ObjectRef(HelmRelease.api_version, HelmRelease.kind, self.namespace, name)
+        assert await self.cluster.delete(ref)
+
+    async def publish(
+        self,
+        chart: bytes,
+        name: str = "shop",
+        version: str = "1.0.0",
+        chart_name: str | None = None,
+    ) -> None:
         """Be the source service: give the release's HelmChart its artifact."""
-        ref = ObjectRef(
-            HelmChart.api_version, HelmChart.kind, self.namespace, f"{self.namespace}-{name}"
-        )
+        ref = self._chart_ref(name)
         await eventually(lambda: self.cluster.read(ref))
         path = f"helmchart/{self.namespace}/{name}-{version}.tgz"
         artifact = self.server.publish(path, chart, version)
@@ -131,14 +139,20 @@ class Helm:
         status = {
             "observedGeneration": generation,
             "conditions": [ready],
-            "observedChartName": name,
+            "observedChartName": chart_name or name,
             "artifact": artifact,
         }
         await self.cluster.merge_patch(ref, {"status": status}, subresource="status")
 
-    async def stored(self, name: str = "shop") -> Manifest:
+    async def chart_object(self, name: str = "shop") -> Manifest | None:
+        return await self.cluster.read(self._chart_ref(name))
+
+    async def found(self, name: str = "shop") -> Manifest | None:
         ref = ObjectRef(HelmRelease.api_version, HelmRelease.kind, self.namespace, name)
-        found = await self.cluster.read(ref)
+        return await self.cluster.read(ref)
+
+    async def stored(self, name: str = "shop") -> Manifest:
+        found = await self.found(name)
         assert found is not None
         return found
 
@@ -170,6 +184,9 @@ class Helm:
     ) -> Manifest | None:
         return await self.cluster.read(ObjectRef(api_version, kind, self.namespace, name))
 
+    async def object_in(self, namespace: str, name: str) -> Manifest | None:
+        return await self.cluster.read(ObjectRef("v1", "ConfigMap", namespace, name))
+
     async def records(self, name: str = "shop") -> dict[int, str]:
         """Stored versions and their status, as the labels of their Secrets say."""
         secrets = await self.cluster.list(
@@ -177,6 +194,11 @@ class Helm:
         )
         labels = [secret["metadata"]["labels"] for secret in secrets]
         return {int(each["version"]): each["status"] for each in labels}
+
+    def _chart_ref(self, name: str) -> ObjectRef:
+        return ObjectRef(
+            HelmChart.api_version, HelmChart.kind, self.namespace, f"{self.namespace}-{name}"
+        )
 
     async def cli(self, *arguments: str) -> str:
         """Run the stock helm; fails the test when it fails."""

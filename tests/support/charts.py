@@ -49,19 +49,25 @@ def a_config_map(name: str, **data: str) -> str:
 
 
 def a_hook(
-    name: str, events: str, *, weight: int = 0, policy: str = "", command: str = "true"
+    name: str, events: str, *, weight: int = 0, policy: str = "", fails: bool = False
 ) -> dict[str, Any]:
-    """A Job that runs at these events of a release."""
+    """A Job that runs at these events of a release; one that fails does so after a second."""
     annotations = {"helm.sh/hook": events, "helm.sh/hook-weight": str(weight)}
     if policy:
         annotations["helm.sh/hook-delete-policy"] = policy
-    container = {"name": "work", "image": "work", "command": [command]}
-    pod = {"restartPolicy": "Never", "containers": [container]}
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "containers": [{"name": "work", "image": "work"}],
+    }
+    spec: dict[str, Any] = {"backoffLimit": 0, "template": {"spec": pod}}
+    if fails:
+        pod["nodeSelector"] = {"no-node": "has-this"}
+        spec["activeDeadlineSeconds"] = 1
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": name, "annotations": annotations},
-        "spec": {"backoffLimit": 0, "template": {"spec": pod}},
+        "spec": spec,
     }
 
 
