@@ -16,6 +16,7 @@ from typing import TypeAlias
 from services.helm import messages
 from services.helm.attempt import Attempt
 from services.helm.hooks import Hooks
+from services.helm.faults import is_passing
 from services.helm.letting_go import let_go
 from services.helm.manifests import marked
 from services.helm.options import DeployOptions, max_history
@@ -57,11 +58,17 @@ class Deployment:
     started: datetime = field(init=False)
 
     async def run(self) -> None:
-        """A failure is recorded, in the release and in `attempt.record`, not raised."""
+        """A failure is recorded, in the release and in `attempt.record`, not raised.
+
+        But for one that passes (the API server was away): that is raised, the version stays
+        pending, and the next run begins as after our death. It uses up no retry.
+        """
         self.started = self.attempt.tools.now()
         try:
             await self._deploy()
         except Failed as error:
+            if is_passing(error):
+                raise
             await self._fail(error)
         else:
             await self._succeed()

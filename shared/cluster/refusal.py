@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from shared.cluster.changes import ChangeSet
-from shared.cluster.errors import ApiError, Forbidden, Invalid
+from shared.cluster.errors import ApiError, Forbidden, Invalid, TooManyRequests, Unreachable
 from shared.cluster.inventory import ObjectId
 from shared.cluster.objects import ObjectRef
 from shared.cluster.order import sort_key
@@ -16,8 +16,11 @@ SHOWN = 20
 
 
 class Refusal(NamedTuple):
+    """`is_passing`: not the object's fault, the server or a webhook of it was away."""
+
     ref: ObjectRef
     reason: str
+    is_passing: bool = False
 
     def __str__(self) -> str:
         return f"{self.ref}: {self.reason}"
@@ -34,11 +37,15 @@ class Refused(Failed):
             lines.append(f"and {len(self.refusals) - SHOWN} more")
         super().__init__("\n".join(lines))
 
+    @property
+    def is_passing(self) -> bool:
+        return any(each.is_passing for each in self.refusals)
+
 
 def refusal(ref: ObjectRef, error: ApiError) -> Refusal:
-    if ref.kind == "Secret" and not ref.group:
-        return Refusal(ref, _about_secret(error))
-    return Refusal(ref, error.answer)
+    is_secret = ref.kind == "Secret" and not ref.group
+    reason = _about_secret(error) if is_secret else error.answer
+    return Refusal(ref, reason, isinstance(error, Unreachable | TooManyRequests))
 
 
 def _about_secret(error: ApiError) -> str:
