@@ -15,8 +15,8 @@ from typing import TypeAlias
 
 from services.helm import messages
 from services.helm.attempt import Attempt
-from services.helm.hooks import Hooks
 from services.helm.faults import is_passing
+from services.helm.hooks import Hooks
 from services.helm.letting_go import let_go
 from services.helm.manifests import marked
 from services.helm.options import DeployOptions, max_history

@@ -9,10 +9,10 @@ from shared.cluster.prune import Pruner
 
 async def let_go(
     subject: Subject, stale: Inventory, propagation: str = "Background"
-) -> list[ObjectRef]:
-    """What is on its way out; raises Failed with what could not be deleted."""
+) -> dict[ObjectRef, str]:
+    """What is on its way out, with uids; raises Failed with what could not be deleted."""
     subject.tools.objects.applier.forget(stale)
     may_delete = deletable_by(subject.identity, subject.release.key)
     pruned = await Pruner(subject.cluster, may_delete, propagation).prune(stale)
     pruned.raise_for_survivors()
-    return list(pruned.deleted)
+    return pruned.deleted

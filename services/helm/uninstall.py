@@ -7,7 +7,7 @@ the newest record is deleted last, so that a release whose end is unfinished is 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from services.helm.hooks import Hooks
 from services.helm.letting_go import let_go
@@ -66,13 +66,14 @@ async def _run_hooks(
             await hooks.run(events)
 
 
-async def _wait(subject: Subject, deleted: Sequence[ObjectRef], options: UninstallOptions) -> None:
+async def _wait(
+    subject: Subject, deleted: Mapping[ObjectRef, str], options: UninstallOptions
+) -> None:
     try:
         async with subject.run.idle(), asyncio.timeout(options.timeout.total_seconds()):
-            for ref in deleted:
+            for ref, uid in deleted.items():
                 live = await subject.cluster.read(ref)
-                if live is not None and live["metadata"].get("deletionTimestamp"):
-                    uid = live["metadata"]["uid"]
+                if live is not None and live["metadata"]["uid"] == uid:
                     await until_gone(subject.cluster, ref, uid, options.timeout)
     except TimeoutError as error:
         raise NotDone(

@@ -38,6 +38,7 @@ class Pruned:
 
     deleted: dict[ObjectRef, str] = field(default_factory=dict)
     survivors: dict[ObjectRef, str] = field(default_factory=dict)
+    last_error: ApiError | None = None
 
     @property
     def surviving(self) -> Inventory:
@@ -46,7 +47,7 @@ class Pruned:
     def raise_for_survivors(self) -> None:
         if self.survivors:
             lines = [f"{ref}: {why}" for ref, why in self.survivors.items()]
-            raise Failed("\n".join(lines[:20]), reason="PruneFailed")
+            raise Failed("\n".join(lines[:20]), reason="PruneFailed") from self.last_error
 
 
 MayDelete: TypeAlias = Callable[[Manifest], bool]  # of an object as it is in the cluster
@@ -101,6 +102,7 @@ class Pruner:
                 pruned.deleted[ref] = uid
         except ApiError as error:
             pruned.survivors[ref] = error.answer
+            pruned.last_error = error
 
     async def _served(self, ref: ObjectRef) -> ObjectRef | None:
         """Under an API version that is still served; None when its kind is gone for good."""
