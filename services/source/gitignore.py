@@ -33,7 +33,7 @@ def parse(line: str) -> Line | None:
     pattern = line if excludes else line[1:]
     try:
         return _path(pattern, excludes=excludes)
-    except _NotAPattern:
+    except NotAPattern:
         return None
 
 
@@ -46,8 +46,8 @@ def searched(lines: Sequence[Line]) -> re.Pattern[str]:
     return re.compile("|".join(alternatives))
 
 
-class _NotAPattern(Exception):
-    pass
+class NotAPattern(Exception):
+    """Git ignores such a line, and so do we."""
 
 
 def _without_trailing_spaces(line: str) -> str:
@@ -62,27 +62,27 @@ def _path(pattern: str, *, excludes: bool) -> Line:
     anchored = "/" in body
     segments = ["**" if _is_deep(part) else part for part in body.removeprefix("/").split("/")]
     if segments == [""]:
-        raise _NotAPattern
+        raise NotAPattern
     if only_directories and segments[-1] == "**":
         segments.append("*")
     expression = _segments(segments) + ("/" if only_directories else "")
     return Line(expression, anchored, excludes)
 
 
-def _is_deep(segment: str) -> bool:
+def _is_deep(part: str) -> bool:
     """`**`, which git may be given more stars for."""
-    return len(segment) > 1 and not segment.strip("*")
+    return len(part) > 1 and not part.strip("*")
 
 
 def _segments(segments: list[str]) -> str:
     """`**` stands for any number of directories; between two of them lie groups of plain names."""
     groups: list[list[str]] = [[]]
-    for segment in segments:
-        if segment == "**":
+    for part in segments:
+        if part == "**":
             groups.append([])
         else:
-            groups[-1].append(segment)
-    first, *others = ["/".join(map(_segment, group)) for group in groups]
+            groups[-1].append(part)
+    first, *others = ["/".join(map(segment, group)) for group in groups]
     expression = first
     for index, group in enumerate(others):
         if not group and index < len(others) - 1:
@@ -93,8 +93,8 @@ def _segments(segments: list[str]) -> str:
     return expression + ("" if others else _END)
 
 
-def _segment(glob: str) -> str:
-    """A name's pieces between its stars."""
+def segment(glob: str) -> str:
+    """One name, by its pieces between the stars; raises NotAPattern."""
     first, *rest = _pieces(glob)
     if not rest:
         return first
@@ -124,7 +124,7 @@ def _pieces(glob: str) -> list[str]:
 
 def _escaped(glob: str, position: int) -> tuple[str, int]:
     if position >= len(glob):
-        raise _NotAPattern
+        raise NotAPattern
     return glob[position], position + 1
 
 
@@ -142,7 +142,7 @@ def _class(glob: str, position: int) -> tuple[str, int]:
         else:
             members += "-" if character == "-" else re.escape(character)
     if position >= len(glob):
-        raise _NotAPattern
+        raise NotAPattern
     return _checked(f"(?!/)[{'^' if negated else ''}{members}]"), position + 1
 
 
@@ -150,5 +150,5 @@ def _checked(expression: str) -> str:
     try:
         re.compile(expression)
     except re.error as error:  # a range that runs backwards
-        raise _NotAPattern from error
+        raise NotAPattern from error
     return expression

@@ -60,6 +60,14 @@ class Version:
             raise InvalidVersion(f"{text[:_LONGEST]!r} has not three numbers")
         return cls.parse(text)
 
+    @classmethod
+    def is_valid(cls, text: str) -> bool:
+        try:
+            cls.parse(text)
+        except InvalidVersion:
+            return False
+        return True
+
     @property
     def _precedence(self) -> tuple[object, ...]:
         identifiers = tuple((0, int(i), "") if i.isdigit() else (1, 0, i) for i in self.pre)

@@ -1,0 +1,202 @@
+"""Keep the archive of one HelmChart at what its source has for it.
+
+Woken by its source's changes. While neither the source's artifact nor the spec has changed there is
+nothing to find out, and nothing is read; a new revision of the source whose chart has the same name
+and version leaves the archive as it is.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from services.source.chart_package import Candidate, Package
+from services.source.current_artifact import (
+    as_status,
+    current_artifact,
+    event_metadata,
+    has_recovered,
+    is_settled,
+)
+from services.source.endings import (
+    ARTIFACT_IN_STORAGE,
+    FetchStalled,
+    FetchWaiting,
+    outdated,
+    stored,
+)
+from services.source.local_charts import LocalCharts
+from services.source.remote_charts import RemoteCharts
+from services.source.storage import Owner, Storage
+from shared.cluster.watch_cache import WatchCache
+from shared.conditions import find
+from shared.outcomes import Done
+from shared.resources.meta import Artifact, NamespacedName
+from shared.resources.source import GitRepository, HelmChart, HelmRepository
+from shared.run import Run
+from shared.status import conditions_of
+from shared.unserved import refuse_unserved
+
+UNSERVED = {"verify": "signature verification"}
+LATEST = "latest.tar.gz"
+PULLED, PACKAGED = "ChartPullSucceeded", "ChartPackageSucceeded"
+Source: TypeAlias = HelmRepository | GitRepository
+
+
+@dataclass(frozen=True)
+class ChartSources:
+    """The caches that say what sources there are, and how charts come out of each kind."""
+
+    helm: WatchCache[HelmRepository]
+    git: WatchCache[GitRepository]
+    remote: RemoteCharts
+    local: LocalCharts
+
+
+class HelmChartReconciler:
+    def __init__(self, storage: Storage, sources: ChartSources) -> None:
+        self._storage = storage
+        self._sources = sources
+
+    async def reconcile(self, chart: HelmChart, run: Run) -> Done:
+        refuse_unserved(chart, UNSERVED)
+        artifact = await current_artifact(self._storage, chart, run)
+        source, theirs = self._source(chart)
+        if artifact and _has_seen(chart, theirs):
+            return await self._unchanged(chart, artifact, theirs, run)
+        async with run.idle():
+            candidate = await self._candidate(chart, source, theirs)
+        if artifact and _is_as(chart, artifact, candidate):
+            return await self._unchanged(chart, artifact, theirs, run)
+        await _announce(candidate, run, artifact_exists=artifact is not None)
+        return await self._store(chart, candidate, theirs, run)
+
+    async def finalize(self, chart: HelmChart, run: Run) -> None:
+        await self._storage.remove(Owner.of(chart))
+
+    def _source(self, chart: HelmChart) -> tuple[Source, Artifact]:
+        reference = chart.spec.source_ref
+        key = NamespacedName(chart.metadata.namespace, reference.name)
+        source: Source | None
+        match reference.kind:
+            case "HelmRepository":
+                source = self._sources.helm.get(key)
+            case "GitRepository":
+                source = self._sources.git.get(key)
+            case _:
+                problem = f"spec.sourceRef.kind: {reference.kind!r} is not served as a source"
+                raise FetchStalled(problem, reason="UnsupportedSourceKind")
+        if source is None:
+            problem = f"{reference.kind} {key} not found"
+            raise FetchWaiting(problem, reason="SourceUnavailable")
+        if source.status.artifact is None:
+            problem = f"no artifact available for {reference.kind} source '{reference.name}'"
+            raise FetchWaiting(problem, reason="NoSourceArtifact")
+        return source, source.status.artifact
+
+    async def _candidate(self, chart: HelmChart, source: Source, artifact: Artifact) -> Candidate:
+        if isinstance(source, HelmRepository):
+            return await self._sources.remote.candidate(chart, source, artifact)
+        return await self._sources.local.candidate(chart, source, artifact)
+
+    async def _unchanged(
+        self, chart: HelmChart, artifact: Artifact, theirs: Artifact, run: Run
+    ) -> Done:
+        told = find(conditions_of(chart), ARTIFACT_IN_STORAGE)
+        reason = told.reason if told else PULLED
+        message = told.message if told else f"stored chart with version '{artifact.revision}'"
+        if has_recovered(chart):
+            run.event("info", "Succeeded", message, event_metadata(as_status(artifact)))
+        return await self._done(chart, as_status(artifact), theirs, (reason, message), {})
+
+    async def _store(
+        self, chart: HelmChart, candidate: Candidate, theirs: Artifact, run: Run
+    ) -> Done:
+        async with run.idle():
+            package = await candidate.package()
+        owner, name = Owner.of(chart), f"{candidate.name}-{candidate.version}.tgz"
+        file = await self._storage.write_bytes(owner, name, package.content)
+        artifact = self._storage.artifact(file, candidate.version)
+        reason = PACKAGED if package.packaged else PULLED
+        message = _message(candidate, package)
+        run.event("info", reason, message, event_metadata(artifact))
+        found = {
+            "observedChartName": candidate.name,
+            "observedValuesFiles": list(package.values_files) or None,
+        }
+        return await self._done(chart, artifact, theirs, (reason, message), found)
+
+    async def _done(
+        self,
+        chart: HelmChart,
+        artifact: dict[str, Any],
+        theirs: Artifact,
+        said: tuple[str, str],
+        found: Mapping[str, Any],
+    ) -> Done:
+        reason, message = said
+        name = artifact["path"].rpartition("/")[2]
+        link = await self._storage.point(Owner.of(chart), LATEST, name)
+        status = {
+            "artifact": artifact,
+            "url": link,
+            "observedSourceArtifactRevision": theirs.revision,
+            **found,
+        }
+        return Done(
+            message=message, reason=reason, status=status, conditions=stored(reason, message)
+        )
+
+
+def charts_of(
+    charts: WatchCache[HelmChart],
+) -> Callable[[Source | None, Source | None], Iterable[NamespacedName]]:
+    """Whom a source's change concerns: the charts that name it, when its artifact is another."""
+
+    def affected(before: Source | None, after: Source | None) -> Iterable[NamespacedName]:
+        source = after or before
+        if source is None or _artifact_of(before) == _artifact_of(after):
+            return []
+        return [
+            chart.key
+            for chart in charts.values()
+            if chart.metadata.namespace == source.metadata.namespace
+            and (chart.spec.source_ref.kind, chart.spec.source_ref.name)
+            == (source.kind, source.metadata.name)
+        ]
+
+    return affected
+
+
+def _artifact_of(source: Source | None) -> tuple[str, str] | None:
+    artifact = source.status.artifact if source else None
+    return (artifact.revision, artifact.digest) if artifact else None
+
+
+def _has_seen(chart: HelmChart, theirs: Artifact) -> bool:
+    return is_settled(chart) and chart.status.observed_source_artifact_revision == theirs.revision
+
+
+def _is_as(chart: HelmChart, artifact: Artifact, candidate: Candidate) -> bool:
+    status = chart.status
+    same_spec = status.observed_generation == chart.metadata.generation
+    same_chart = (status.observed_chart_name, artifact.revision) == (
+        candidate.name,
+        candidate.version,
+    )
+    return same_spec and same_chart
+
+
+async def _announce(candidate: Candidate, run: Run, *, artifact_exists: bool) -> None:
+    news = f"new '{candidate.name}' chart with version '{candidate.version}'"
+    await run.progress(
+        f"building artifact: {news}",
+        conditions=outdated("NewChart", news, artifact_exists=artifact_exists),
+    )
+
+
+def _message(candidate: Candidate, package: Package) -> str:
+    verb = "packaged" if package.packaged else "pulled"
+    message = f"{verb} '{candidate.name}' chart with version '{candidate.version}'"
+    if package.values_files:
+        message += f" and merged values files [{' '.join(package.values_files)}]"
+    return message

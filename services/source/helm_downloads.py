@@ -1,0 +1,130 @@
+"""Downloads from a Helm repository, as whoever its Secrets say we are.
+
+The login goes to the repository's own host and to no other, unless `passCredentials` says so.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from services.source.endings import FetchFailed, FetchStalled
+from services.source.referenced_secrets import (
+    AUTHENTICATION_FAILED,
+    ReferencedSecrets,
+    unusable,
+)
+from services.source.web_client import Answer, Request, WebClient, WebError, may_share
+from shared.credentials import (
+    ANONYMOUS,
+    Basic,
+    HttpCredentials,
+    InvalidCredentials,
+    Tls,
+    http_credentials,
+    tls_credentials,
+    without_userinfo,
+)
+from shared.durations import InvalidDurationError, parse_duration
+from shared.redaction import redact
+from shared.resources.meta import NamespacedName
+from shared.resources.source import HelmRepository
+
+DEFAULT_TIMEOUT = "60s"
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+class Download(NamedTuple):
+    url: str
+    limit: int
+    headers: Mapping[str, str] = _NO_HEADERS
+
+
+class HelmDownloads:
+    def __init__(self, secrets: ReferencedSecrets, web: WebClient) -> None:
+        self._secrets = secrets
+        self._web = web
+
+    async def get(self, repository: HelmRepository, wanted: Download, *, fresh: bool) -> Answer:
+        """`fresh` reads the Secrets again; so does a server that refuses what we remembered."""
+        credentials = await self._credentials(repository, fresh=fresh)
+        try:
+            return await self._fetch(repository, wanted, credentials)
+        except FetchFailed as error:
+            if fresh or error.reason != AUTHENTICATION_FAILED:
+                raise
+            renewed = await self._credentials(repository, fresh=True)
+            if renewed == credentials:
+                raise
+        return await self._fetch(repository, wanted, renewed)
+
+    async def _fetch(
+        self, repository: HelmRepository, wanted: Download, credentials: HttpCredentials
+    ) -> Answer:
+        everywhere = repository.spec.pass_credentials
+        if not everywhere and not may_share(repository.spec.url, wanted.url):
+            credentials = HttpCredentials(tls=credentials.tls)
+        request = Request(
+            url=wanted.url,
+            limit=wanted.limit,
+            deadline=_timeout(repository),
+            credentials=credentials,
+            headers=wanted.headers,
+            everywhere=everywhere,
+        )
+        try:
+            return await self._web.fetch(request)
+        except WebError as error:
+            reason = AUTHENTICATION_FAILED if error.refuses_us else "Failed"
+            raise FetchFailed(f"failed to fetch {error}", reason=reason) from error
+
+    async def _credentials(self, repository: HelmRepository, *, fresh: bool) -> HttpCredentials:
+        _, login = address_of(repository)
+        known = HttpCredentials(login) if login else ANONYMOUS
+        spec, namespace = repository.spec, repository.metadata.namespace
+        if spec.secret_ref:
+            known = await self._login(NamespacedName(namespace, spec.secret_ref.name), fresh=fresh)
+        if spec.cert_secret_ref:
+            key = NamespacedName(namespace, spec.cert_secret_ref.name)
+            known = HttpCredentials(known.login, await self._tls(key, fresh=fresh))
+        return known
+
+    async def _login(self, key: NamespacedName, *, fresh: bool) -> HttpCredentials:
+        values = await self._secrets.values(key, fresh=fresh)
+        try:
+            return http_credentials(values)
+        except InvalidCredentials as error:
+            raise unusable(key, error) from error
+
+    async def _tls(self, key: NamespacedName, *, fresh: bool) -> Tls | None:
+        values = await self._secrets.values(key, fresh=fresh)
+        try:
+            return tls_credentials(values)
+        except InvalidCredentials as error:
+            raise unusable(key, error) from error
+
+
+def address_of(repository: HelmRepository) -> tuple[str, Basic | None]:
+    """The URL without the login that was inside it, and that login."""
+    url = repository.spec.url
+    try:
+        address, login = without_userinfo(url)
+    except ValueError:
+        address, login = "", None
+    if not address.startswith(("http://", "https://")) or not url.isprintable() or " " in url:
+        shown = redact(repr(url))
+        raise FetchStalled(f"spec.url: {shown} is not an http or https URL", reason="URLInvalid")
+    return address, login
+
+
+def below(address: str, path: str) -> str:
+    """A file of the repository, also when the address ends in a query."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{path}"))
+
+
+def _timeout(repository: HelmRepository) -> timedelta:
+    try:
+        return parse_duration(repository.spec.timeout or DEFAULT_TIMEOUT)
+    except InvalidDurationError as error:
+        raise FetchStalled(f"spec.timeout: {error}", reason="InvalidSpec") from error
