@@ -139,7 +139,7 @@ func (b *buildFiles) run(directory string) (resmap.ResMap, error) {
 	if culprit := b.culprit(directory); culprit != nil {
 		return nil, culprit
 	}
-	return nil, refuse("%s", readable(err.Error()))
+	return nil, refuse("%s", inOurWords(err.Error()))
 }
 
 // culprit finds the file of a generated kustomization that is no Kubernetes YAML.
@@ -163,9 +163,14 @@ func (b *buildFiles) culprit(directory string) error {
 // detour is how kustomize tells, at every level, that a directory is no file.
 var detour = regexp.MustCompile(`accumulation err='accumulating resources from '[^']*': [^']*': `)
 
-func readable(message string) string {
-	message = strings.ReplaceAll(strings.ReplaceAll(message, mountPoint+"/", ""), mountPoint, ".")
-	return detour.ReplaceAllString(message, "")
+var ourWords = strings.NewReplacer(
+	mountPoint+"/", "",
+	mountPoint, ".",
+	"must specify --enable-helm", "charts are not built here; use a HelmRelease",
+)
+
+func inOurWords(message string) string {
+	return detour.ReplaceAllString(ourWords.Replace(message), "")
 }
 
 func describe(resources resmap.ResMap, text bool) (*buildAnswer, error) {

@@ -9,7 +9,6 @@ import asyncio
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,9 +19,8 @@ import msgspec
 from shared.engine_messages import EngineError, EngineLimit, EngineRefused, EngineUnavailable
 
 LINE_LIMIT = 64 << 20  # both ways; the engine keeps the same limit
-_MOST_COMPLAINT = 4096  # bytes of a line on standard error that are kept
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)  # whatever ran there need not be the cause
-_OWN_WORDS = ("engine: ", "fatal error: ")
+_OWN_WORDS = (b"engine: ", b"fatal error: ")  # of the program, and of its runtime
 
 
 class Lost(Exception):
@@ -74,7 +72,7 @@ class Worker:
     _calls: dict[int, _Call] = field(default_factory=dict)
     _last: int = 0
     _by_us: bool = False  # killed: then what else ran there has nothing to do with it
-    _complaints: deque[str] = field(default_factory=lambda: deque(maxlen=50))
+    _last_words: str = ""
 
     @property
     def load(self) -> int:
@@ -103,7 +101,7 @@ class Worker:
     async def run(self) -> None:
         """Until the process ends, by itself or killed; then every call that is open is lost."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read_complaints())
+            tasks.create_task(self._listen())
             await self._read_answers()
             _kill(self._process)
         returned = await self._process.wait()
@@ -119,7 +117,7 @@ class Worker:
             while line := await self._process.stdout.readline():
                 self._take(line)
         except (ValueError, msgspec.DecodeError):
-            self._complaints.append("engine: its answer was no line of JSON, or too long")
+            self._last_words = "its answer was no line of JSON, or too long"
 
     def _take(self, line: bytes) -> None:
         answer = _answers.decode(line)
@@ -132,10 +130,15 @@ class Worker:
         call.timer.cancel()
         call.answer.set_result(answer.ok)
 
-    async def _read_complaints(self) -> None:
+    async def _listen(self) -> None:
+        """Why it ends, in its own words; the rest is warnings and stack traces."""
         assert self._process.stderr is not None  # noqa: S101  (we asked for a pipe)
-        while chunk := await self._process.stderr.read(_MOST_COMPLAINT):
-            self._complaints.extend(chunk.decode(errors="replace").splitlines())
+        try:
+            while line := await self._process.stderr.readline():
+                if not self._last_words and line.startswith(_OWN_WORDS):
+                    self._last_words = line.decode(errors="replace").strip()
+        except ValueError:
+            _kill(self._process)
 
     def _expire(self, number: int) -> None:
         call = self._calls.pop(number)
@@ -144,11 +147,8 @@ class Worker:
         self.kill()
 
     def _epitaph(self, returned: int) -> str:
-        for line in self._complaints:
-            for words in _OWN_WORDS:
-                if line.startswith(words):
-                    return line.removeprefix("engine: ")
-        return f"the engine ended with {returned}"
+        words = self._last_words.removeprefix("engine: ")
+        return words or f"the engine ended with {returned}"
 
 
 def _line(number: int, operation: str, body: bytes) -> bytes:
