@@ -58,9 +58,8 @@ class Lane:
         NOTIFICATIONS.labels(result).inc()
 
     async def _until_settled(self, received: Received[Delivery]) -> str:
-        alone = 0
+        alone, taken = 0, self._gate.successes
         while True:
-            taken_before = self._gate.successes
             problem = await self._next_problem(received)
             if problem is None:
                 return "delivered"
@@ -69,8 +68,8 @@ class Lane:
             if alone >= HOPELESS_AFTER or self._is_over(problem, received.at):
                 self._give_up(received, problem)
                 return "given_up"
-            if self._gate.successes > taken_before:
-                alone += 1
+            if self._gate.successes > taken:  # others were taken meanwhile
+                alone, taken = alone + 1, self._gate.successes
                 await asyncio.sleep(pause_after(alone).total_seconds())
 
     async def _next_problem(self, received: Received[Delivery]) -> Exception | None:

@@ -65,6 +65,9 @@ class Post:
         """The answer to a request that was taken (2xx); raises NotDelivered."""
         try:
             return await self._exchange(target, body, headers, method)
+        except aiohttp.ClientConnectorCertificateError as error:  # a ValueError by birth
+            why = error.certificate_error
+            raise Unavailable(f"{target.host}: its certificate is not trusted: {why}") from error
         except (aiohttp.InvalidURL, ValueError) as error:
             # The text of these repeats the URL or the header.
             raise Refused(f"{target.host}: the address or a header is not usable") from error
@@ -76,15 +79,22 @@ class Post:
     ) -> Answer:
         proxy = target.proxy
         login = proxy.login if proxy else None
+        proof = {"Proxy-Authorization": login.authorization} if login else {}
+        # Through a tunnel (https) the proof is for the proxy alone, and belongs to its CONNECT.
+        tunnelled = target.address.startswith("https:")
         async with self._session.request(
             method,
             target.address,
             data=body,
-            headers={"Content-Type": "application/json", **headers},
+            headers={
+                "Content-Type": "application/json",
+                **headers,
+                **({} if tunnelled else proof),
+            },
             timeout=aiohttp.ClientTimeout(total=target.timeout.total_seconds()),
             ssl=target.tls.context() if target.tls else True,
             proxy=proxy.address if proxy else None,
-            proxy_auth=aiohttp.BasicAuth(login.username, login.password) if login else None,
+            proxy_headers=proof if tunnelled else None,
             allow_redirects=False,
         ) as response:
             answer = Answer(response.status, await _start_of(response))
@@ -135,8 +145,6 @@ async def _start_of(response: aiohttp.ClientResponse) -> bytes:
 def _problem(error: BaseException, target: Target) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {target.timeout.total_seconds():g}s"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate is not trusted: {error.certificate_error}"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection: {error.os_error.strerror or error.os_error}"
     return f"the exchange broke: {type(error).__name__}"
