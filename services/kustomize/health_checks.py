@@ -25,7 +25,7 @@ from shared.resources.kustomize import Kustomization
 
 HEALTHY = "Healthy"
 # Short waits are not worth a status of their own.
-TELL_AFTER = 1.0
+TELL_AFTER = 5.0
 AT_ONCE = timedelta(milliseconds=1)
 
 

@@ -87,16 +87,17 @@ class HealthWatch:
     ) -> bool:
         """True when all are current, False as soon as somebody nudges; raises Unhealthy."""
         vigil = _Vigil(cluster, self._now, nudge or Nudge())
-        caches: dict[Place, WatchCache[Seen]] = {}
-        async with AsyncExitStack() as stack:
-            for check in checks:
-                if self._is_settled(check):
-                    continue
+        places: dict[Place, list[Check]] = {}
+        for check in checks:
+            if not self._is_settled(check):
                 place = Place(cluster, check.ref.gvk, check.selection(self._labels))
-                if place not in caches:
-                    following = self._watches.following(place, vigil.nudge.changed)
-                    caches[place] = await stack.enter_async_context(following)
-                vigil.pending.append(_Pending(check, caches[place]))
+                places.setdefault(place, []).append(check)
+        async with AsyncExitStack() as stack:
+            for place, unsettled in places.items():
+                keys = [check.ref.key for check in unsettled]
+                following = self._watches.following(place, keys, vigil.nudge.changed)
+                cache = await stack.enter_async_context(following)
+                vigil.pending += (_Pending(check, cache) for check in unsettled)
             return await vigil.keep(within)
 
     def _is_settled(self, check: Check) -> bool:

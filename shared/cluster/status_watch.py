@@ -5,7 +5,7 @@ can still change without an event.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 class Watched:
     cache: WatchCache[Seen]
     task: asyncio.Task[None]
-    listeners: list[asyncio.Event] = field(default_factory=list)
+    listeners: dict[NamespacedName, list[asyncio.Event]] = field(default_factory=dict)
     closing: asyncio.TimerHandle | None = None
 
 
@@ -64,18 +64,22 @@ class StatusWatches:
 
     @asynccontextmanager
     async def following(
-        self, place: Place, changed: asyncio.Event
+        self, place: Place, keys: Sequence[NamespacedName], changed: asyncio.Event
     ) -> AsyncIterator[WatchCache[Seen]]:
-        """The statuses of a place; `changed` is set with every difference."""
+        """The statuses of a place; `changed` is set with every difference of these objects."""
         watched = self._watched.get(place) or await self._open(place)
-        watched.listeners.append(changed)
+        for key in keys:
+            watched.listeners.setdefault(key, []).append(changed)
         if watched.closing is not None:
             watched.closing.cancel()
             watched.closing = None
         try:
             yield watched.cache
         finally:
-            watched.listeners.remove(changed)
+            for key in keys:
+                watched.listeners[key].remove(changed)
+                if not watched.listeners[key]:
+                    del watched.listeners[key]
             if not watched.listeners:
                 loop = asyncio.get_running_loop()
                 watched.closing = loop.call_later(self._linger, self._close, place)
@@ -93,8 +97,9 @@ class StatusWatches:
         )
         watched = Watched(cache, self._tasks.create_task(_run(cache, place)))
 
-        def changed(_before: Seen | None, _after: Seen | None) -> None:
-            for listener in watched.listeners:
+        def changed(before: Seen | None, after: Seen | None) -> None:
+            seen = after or before
+            for listener in watched.listeners.get(seen.key, ()) if seen else ():
                 listener.set()
 
         cache.on_change(changed)
