@@ -18,11 +18,16 @@ async def listening(
     A connection that sends no whole head of a request for `keepalive_timeout` seconds is closed.
     """
     runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, keepalive_timeout=keepalive_timeout
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=keepalive_timeout,
+        shutdown_timeout=5,
+        lingering_time=1,  # for the rest of a body that was refused
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, address.host or None, address.port, shutdown_timeout=5)
+        site = web.TCPSite(runner, address.host or None, address.port)
         await site.start()
         yield
     finally:

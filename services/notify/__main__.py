@@ -2,8 +2,7 @@
 
 import asyncio
 
-from services.notify.event_server import event_app
-from services.notify.http_limits import serving
+from services.notify.event_server import event_door
 from services.notify.notifying import notifying
 from services.notify.receiving import receiving
 from services.notify.triggers import MANAGER
@@ -33,8 +32,8 @@ async def main(settings: Settings) -> None:
             across_namespaces=across,
             concurrent=settings.concurrent,
         ) as (controller, webhooks),
-        serving(event_app(intake), settings.events_addr),
-        serving(webhooks.app(), settings.receiver_addr),
+        event_door(intake).open(settings.events_addr),
+        webhooks.door().open(settings.receiver_addr),
     ):
         ready.set()
         await controller.run()

@@ -7,35 +7,31 @@ be kept, so that the producer tries again.
 from aiohttp import web
 
 from services.notify.event import MalformedEvent
-from services.notify.http_limits import body_of, limited
+from services.notify.http_limits import LIMITS, Door, Limits
 from services.notify.intake import Intake, SaidAlready
 from shared.bus import TooLarge
 from shared.line import BusError
 from shared.metrics import EVENT_REQUESTS
 
 
-def event_app(intake: Intake) -> web.Application:
-    async def answer(request: web.Request) -> web.Response:
-        if request.path != "/":
-            raise web.HTTPNotFound
-        if request.method != "POST":
-            raise web.HTTPMethodNotAllowed(request.method, ["POST"])
-        body = await body_of(request)
+def event_door(intake: Intake, limits: Limits = LIMITS) -> Door:
+    async def answer(_: web.Request, body: bytes) -> web.Response:
         try:
             await intake.accept(body)
         except MalformedEvent as error:
-            raise web.HTTPBadRequest(text=f"{error}\n") from error
+            return web.Response(status=400, text=f"{error}\n")
         except SaidAlready:
-            raise web.HTTPTooManyRequests(text="the same was said already\n") from None
-        except TooLarge as error:
-            raise web.HTTPRequestEntityTooLarge(
-                max_size=0, actual_size=0, text=str(error)
-            ) from error
-        except BusError as error:
+            return web.Response(status=429, text="the same was said already\n")
+        except TooLarge:
+            return web.Response(status=413, text="the event is too large to be kept\n")
+        except BusError:
             headers = {"Retry-After": "5"}
-            raise web.HTTPServiceUnavailable(
-                text="events cannot be kept now\n", headers=headers
-            ) from error
+            return web.Response(status=503, text="events cannot be kept now\n", headers=headers)
         return web.Response(status=202)
 
-    return limited(answer, EVENT_REQUESTS)
+    return Door(_only_the_root, answer, EVENT_REQUESTS, limits)
+
+
+def _only_the_root(request: web.Request) -> None:
+    if request.path != "/":
+        raise web.HTTPNotFound

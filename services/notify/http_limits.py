@@ -7,7 +7,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeAlias
 
 from aiohttp import web
 from prometheus_client import Histogram
@@ -15,48 +17,60 @@ from prometheus_client import Histogram
 from shared.serving import listening
 from shared.settings import Address
 
-BODY_LIMIT = 3 * 2**20
-HEADERS_WITHIN = timedelta(seconds=10)
-BODY_WITHIN = timedelta(seconds=30)
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+@dataclass(frozen=True)
+class Limits:
+    body_bytes: int = 3 * 2**20
+    headers_within: timedelta = timedelta(seconds=10)
+    body_within: timedelta = timedelta(seconds=30)
 
 
-def limited(answer: Answer, durations: Histogram) -> web.Application:
-    """An application that answers every path with `answer`, and counts how it went."""
+LIMITS = Limits()
+Answer: TypeAlias = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
+Admit: TypeAlias = Callable[[web.Request], None]
 
-    async def counted(request: web.Request) -> web.StreamResponse:
-        began = time.monotonic()
-        code = 500
+
+@dataclass(frozen=True)
+class Door:
+    """`admit` sees the head of a request and may raise a refusal; `answer` gets the body too."""
+
+    admit: Admit
+    answer: Answer
+    durations: Histogram
+    limits: Limits = LIMITS
+
+    @asynccontextmanager
+    async def open(self, address: Address) -> AsyncIterator[None]:
+        app = web.Application(client_max_size=self.limits.body_bytes)
+        app.router.add_route("*", "/{path:.*}", self._counted)
+        within = self.limits.headers_within.total_seconds()
+        async with listening(app, address, keepalive_timeout=within):
+            yield
+
+    async def _counted(self, request: web.Request) -> web.StreamResponse:
+        began, code = time.monotonic(), 500
         try:
-            response = await answer(request)
+            response = await self._respond(request)
             code = response.status
         except web.HTTPException as refusal:
             code = refusal.status
             raise
-        else:
-            return response
         finally:
             method = request.method if request.method in {"GET", "POST"} else "other"
-            durations.labels(method, str(code)).observe(time.monotonic() - began)
+            self.durations.labels(method, str(code)).observe(time.monotonic() - began)
+        return response
 
-    app = web.Application(client_max_size=BODY_LIMIT)
-    app.router.add_route("*", "/{path:.*}", counted)
-    return app
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        self.admit(request)
+        if request.method != "POST":
+            raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            raise web.HTTPUnsupportedMediaType(text="send the body without Content-Encoding\n")
+        return await self.answer(request, await self._body(request))
 
-
-@asynccontextmanager
-async def serving(app: web.Application, address: Address) -> AsyncIterator[None]:
-    async with listening(app, address, keepalive_timeout=HEADERS_WITHIN.total_seconds()):
-        yield
-
-
-async def body_of(request: web.Request) -> bytes:
-    """Raises the refusal that fits."""
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise web.HTTPUnsupportedMediaType(text="send the body without Content-Encoding\n")
-    try:
-        async with asyncio.timeout(BODY_WITHIN.total_seconds()):
-            return await request.read()
-    except TimeoutError:
-        raise web.HTTPRequestTimeout(text="the body took too long\n") from None
+    async def _body(self, request: web.Request) -> bytes:
+        try:
+            async with asyncio.timeout(self.limits.body_within.total_seconds()):
+                return await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="the body took too long\n") from None

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from services.notify.http_limits import body_of, limited
+from services.notify.http_limits import LIMITS, Door, Limits
 from services.notify.receiver_types import HOOK_PREFIX, TYPES, NotAuthentic, webhook_path
 from services.notify.receivers import token_of
 from services.notify.target import ReadSecret
@@ -41,16 +41,16 @@ class Webhooks:
         self._read_secret = read_secret
         self._triggers = triggers
 
-    def app(self) -> web.Application:
-        return limited(self._answer, RECEIVER_REQUESTS)
+    def door(self, limits: Limits = LIMITS) -> Door:
+        return Door(self._admit, self._answer, RECEIVER_REQUESTS, limits)
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    def _admit(self, request: web.Request) -> None:
         receiver = self._find(request.raw_path)
-        if request.method != "POST":
-            raise web.HTTPMethodNotAllowed(request.method, ["POST"])
         if receiver.spec.suspend or not is_true(conditions_of(receiver), READY):
             raise web.HTTPServiceUnavailable(text="the receiver is suspended or not ready\n")
-        body = await body_of(request)
+
+    async def _answer(self, request: web.Request, body: bytes) -> web.Response:
+        receiver = self._find(request.raw_path)
         await self._verify(receiver, request, body)
         problems = await self._triggers.request_all(receiver)
         if problems:
