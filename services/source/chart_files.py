@@ -39,8 +39,8 @@ class Chart:
         return cls(name, version, files)
 
     @classmethod
-    def from_archive(cls, content: bytes) -> "Chart":
-        """As a repository serves it, or a source holds it."""
+    def from_archive(cls, content: bytes, named: str = "") -> "Chart":
+        """As a repository serves it, or a source holds it; with the name it is known by."""
         try:
             entries = list(unpack(content, CHART))
         except ArchiveError as error:
@@ -49,7 +49,10 @@ class Chart:
         if len(roots) != 1:
             raise ChartError("the archive does not hold exactly one directory")
         inside = (entry._replace(path=entry.path.partition("/")[2]) for entry in entries)
-        return cls.of({entry.path: entry for entry in inside if entry.path})
+        chart = cls.of({entry.path: entry for entry in inside if entry.path})
+        if named and chart.name != named:
+            raise ChartError(f"it calls itself {chart.name!r}")
+        return chart
 
     @classmethod
     def from_directory(cls, entries: Iterable[Entry], path: str) -> "Chart":

@@ -1,4 +1,4 @@
-"""Charts of a HelmRepository: chosen from its stored index, downloaded from where the index says."""
+"""Charts of a HelmRepository: chosen from its stored index, downloaded from where that says."""
 
 import asyncio
 from collections import OrderedDict
@@ -86,9 +86,7 @@ class RemoteCharts:
 
 def _package(chart: HelmChart, entry: ChartVersion, version: str, content: bytes) -> Package:
     try:
-        loaded = Chart.from_archive(content)
-        if loaded.name != entry.name:
-            raise ChartError(f"it calls itself {loaded.name!r}")
+        loaded = Chart.from_archive(content, named=entry.name)
         if not has_values_files(chart.spec):
             return Package(content, packaged=False)
         changed, used = with_values_files(loaded, chart.spec, loaded.files)

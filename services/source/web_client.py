@@ -68,7 +68,8 @@ class WebClient:
     @classmethod
     @asynccontextmanager
     async def open(cls) -> AsyncIterator[Self]:
-        connector = aiohttp.TCPConnector(limit=200, limit_per_host=20)
+        # A host that hangs holds only its own; still, a thousand sources must not storm one host.
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=64)
         async with aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,

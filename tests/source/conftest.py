@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.local.control_plane import ControlPlane
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
 from services.source.git_archive import GitArchive
@@ -16,6 +17,10 @@ from services.source.git_runner import GitRunner
 from services.source.mirror import Mirrors
 from services.source.storage import Storage
 from services.source.web_client import WebClient
+from shared.cluster.client import Cluster
+from tests.support.gate import Gate
+from tests.support.holding import held
+from tests.support.source_service import SourceService
 
 
 @dataclass
@@ -79,3 +84,18 @@ async def tools(tmp_path: Path) -> AsyncIterator[Tools]:
 async def git_server(tmp_path: Path) -> AsyncIterator[GitServer]:
     async with GitServer(tmp_path / "served") as server:
         yield server
+
+
+@pytest.fixture
+async def idle_service(
+    cluster: Cluster, namespace: str, control_plane: ControlPlane, tmp_path: Path
+) -> AsyncIterator[SourceService]:
+    """All that it needs, before its start."""
+    async with held(Gate.before(control_plane.url)) as gate:
+        yield SourceService(cluster, namespace, tmp_path, gate, control_plane.token)
+
+
+@pytest.fixture
+async def service(idle_service: SourceService) -> AsyncIterator[SourceService]:
+    async with held(idle_service.running()):
+        yield idle_service

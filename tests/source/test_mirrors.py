@@ -44,7 +44,9 @@ async def opened(tools: Tools, repository: Repository) -> AsyncIterator[Mirror]:
 
 
 async def test_an_increment_is_small(shop: Repository, tools: Tools) -> None:
-    await shop.commit("much", {f"f{n}": "".join(f"{n * m * 7919}\n" for m in range(99)) for n in range(99)})
+    await shop.commit(
+        "much", {f"f{n}": "".join(f"{n * m * 7919}\n" for m in range(99)) for n in range(99)}
+    )
     await fetched(shop, tools)
     before = _size(tools.folder / "mirrors")
     await shop.commit("little", {"f1": "new"})

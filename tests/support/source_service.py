@@ -1,0 +1,195 @@
+"""The source service on a real API server, in this process, for one namespace of one test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import yaml
+from aiohttp import web
+
+from services.source.file_server import file_server
+from services.source.keeping import Caches, Keeping, Means, controllers_of
+from services.source.storage import Storage
+from services.source.web_client import WebClient
+from shared.archive import unpack
+from shared.artifact import fetch
+from shared.cluster.client import Cluster
+from shared.cluster.objects import Manifest, ObjectRef
+from shared.resources.meta import Artifact, Resource
+from tests.support.eventually import eventually
+from tests.support.gate import Gate
+
+SOURCE = "source.toolkit.fluxcd.io/v1"
+
+
+class Told(NamedTuple):
+    name: str
+    severity: str
+    reason: str
+    message: str
+    metadata: Mapping[str, str]
+
+
+class MemoryRecorder(list[Told]):
+    def record(
+        self,
+        resource: Resource[Any, Any],
+        severity: str,
+        reason: str,
+        message: str,
+        metadata: Mapping[str, str],
+    ) -> None:
+        self.append(Told(resource.metadata.name, severity, reason, message, dict(metadata)))
+
+
+@dataclass
+class SourceService:
+    cluster: Cluster  # the test's own
+    namespace: str
+    folder: Path
+    gate: Gate  # between the service and the API server
+    token: str  # the administrator's
+    told: MemoryRecorder = field(default_factory=MemoryRecorder)
+    address: str = ""
+    keeping: Keeping | None = None
+
+    @property
+    def storage(self) -> Path:
+        return self.folder / "artifacts"
+
+    async def apply(self, kind: str, name: str, **spec: Any) -> None:
+        await self.cluster.apply(
+            {
+                "apiVersion": SOURCE,
+                "kind": kind,
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {"interval": "1h", **spec},
+            },
+            manager="team",
+        )
+
+    async def secret(self, name: str, **values: str) -> None:
+        metadata = {"name": name, "namespace": self.namespace}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
+        await self.cluster.apply(secret, manager="team")
+
+    async def read(self, kind: str, name: str) -> Manifest:
+        found = await self.cluster.read(ObjectRef(SOURCE, kind, self.namespace, name))
+        assert found is not None, f"{kind} {name} is gone"
+        return found
+
+    async def delete(self, kind: str, name: str) -> None:
+        ref = ObjectRef(SOURCE, kind, self.namespace, name)
+        await self.cluster.delete(ref)
+
+        async def gone() -> bool:
+            return await self.cluster.read(ref) is None
+
+        await eventually(gone)
+
+    async def request(self, kind: str, name: str, token: str) -> Manifest:
+        """Ask for a run, as `flux reconcile` does, and wait until it is over."""
+        note = {"reconcile.fluxcd.io/requestedAt": token}
+        ref = ObjectRef(SOURCE, kind, self.namespace, name)
+        await self.cluster.merge_patch(ref, {"metadata": {"annotations": note}})
+        return await self.until(
+            kind, name, lambda o: o["status"].get("lastHandledReconcileAt") == token
+        )
+
+    async def until(
+        self, kind: str, name: str, accept: Callable[[Manifest], object], within: float = 20.0
+    ) -> Manifest:
+        return await eventually(lambda: self.read(kind, name), accept, within=within)
+
+    async def ready(self, kind: str, name: str, revision: str = "") -> Manifest:
+        """Its Ready condition is True for its latest generation (and revision)."""
+
+        def accept(stored: Manifest) -> bool:
+            ready = condition(stored, "Ready")
+            artifact = stored["status"].get("artifact") or {}
+            return (
+                ready.get("status") == "True"
+                and stored["status"]["observedGeneration"] == stored["metadata"]["generation"]
+                and artifact.get("revision", "").startswith(revision)
+            )
+
+        return await self.until(kind, name, accept)
+
+    async def not_ready(self, kind: str, name: str, reason: str) -> Manifest:
+        def accept(stored: Manifest) -> bool:
+            ready = condition(stored, "Ready")
+            return (ready.get("status"), ready.get("reason")) == ("False", reason)
+
+        return await self.until(kind, name, accept)
+
+    async def files(self, stored: Manifest) -> dict[str, bytes]:
+        """What a consumer gets: downloaded from `status.artifact`, verified and unpacked."""
+        artifact = artifact_of(stored)
+        async with aiohttp.ClientSession() as session:
+            path = await fetch(session, artifact, self.folder / "download")
+        with path.open("rb") as file:
+            return {entry.path: entry.content for entry in unpack(file)}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The service at work, from a start to its end."""
+        self.storage.mkdir(exist_ok=True)
+        runner = web.AppRunner(file_server(self.storage), access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.address = f"127.0.0.1:{runner.addresses[0][1]}"
+        kubeconfig = self._kubeconfig()
+        try:
+            async with (
+                Cluster.connect(kubeconfig, agent="source-controller") as cluster,
+                WebClient.open() as http,
+            ):
+                means = Means(
+                    cluster=cluster,
+                    recorder=self.told,
+                    storage=Storage(self.storage, self.address),
+                    web=http,
+                    state=self.folder,
+                )
+                caches = Caches.of(cluster, self.namespace)
+                self.keeping = controllers_of(means, caches)
+                async with caches.running(), asyncio.TaskGroup() as group:
+                    working = group.create_task(self.keeping.run())
+                    yield
+                    working.cancel()
+        finally:
+            await runner.cleanup()
+
+    def _kubeconfig(self) -> Path:
+        path = self.folder / "kubeconfig"
+        named = {"name": "gate"}
+        config = {
+            "current-context": "gate",
+            "clusters": [named | {"cluster": {"server": self.gate.url}}],
+            "users": [named | {"user": {"token": self.token}}],
+            "contexts": [named | {"context": {"cluster": "gate", "user": "gate"}}],
+        }
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+
+def condition(stored: Manifest, kind: str) -> dict[str, Any]:
+    conditions: list[dict[str, Any]] = stored.get("status", {}).get("conditions", [])
+    return next((each for each in conditions if each["type"] == kind), {})
+
+
+def artifact_of(stored: Manifest) -> Artifact:
+    artifact = stored["status"]["artifact"]
+    return Artifact(
+        digest=artifact["digest"],
+        path=artifact["path"],
+        url=artifact["url"],
+        revision=artifact["revision"],
+        last_update_time=artifact["lastUpdateTime"],
+        size=artifact["size"],
+    )
