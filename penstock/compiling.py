@@ -39,6 +39,7 @@ def compile_program(recipe: Buildable, go: Path, program: Path, progress: Progre
         )
         progress.wait_for(build, lambda: _words(Path(said.name)))
         if build.returncode:
+            said.seek(0)
             raise BuildFailed(
                 f"go build of {program.name} failed in {recipe.module}:\n"
                 + "".join(said.readlines()[-KEPT_LINES:])

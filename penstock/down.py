@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from penstock.local.state_folder import StateFolder, birth_of, chosen
+from penstock.local.state_folder import StateFolder, chosen
 
 STOPPED_WITHIN_SECONDS = 90.0
 POLL_SECONDS = 0.05
@@ -20,8 +20,7 @@ def run(state: Path | None) -> int:
     if record is None:
         console.print(f"nothing runs in {folder.path}")
         return 0
-    if birth_of(record.pid) == record.born:
-        os.kill(record.pid, signal.SIGTERM)
+    os.kill(record.pid, signal.SIGTERM)
     if not _is_gone(folder):
         console.print(f"process {record.pid} has not stopped yet; its logs are in {folder.path}")
         return 1
@@ -31,7 +30,7 @@ def run(state: Path | None) -> int:
 
 def _is_gone(folder: StateFolder) -> bool:
     deadline = time.monotonic() + STOPPED_WITHIN_SECONDS
-    while folder.is_held():
+    while folder.read():
         if time.monotonic() > deadline:
             return False
         time.sleep(POLL_SECONDS)

@@ -1,22 +1,18 @@
 """`penstock up`: runs the environment in this process, or in one that it leaves behind."""
 
-import asyncio
-import contextlib
-import logging
 import os
-import shlex
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from penstock.local.environment import Environment, Wishes
+from penstock.compiling import BuildFailed
+from penstock.golang import NoGo
 from penstock.local.parts import PUBLIC_PORTS, SERVICES
 from penstock.local.private_files import private_folder
-from penstock.local.state_folder import AlreadyRunning, Record, StateFolder, chosen
+from penstock.local.state_folder import AlreadyRunning, StateFolder, chosen, exports
+from penstock.local.wishes import Wishes
 from penstock.lockfile import CHECKOUT
-from penstock.trouble import TROUBLE
 
 READY_WITHIN_SECONDS = 15 * 60  # a first start compiles
 POLL_SECONDS = 0.05
@@ -37,52 +33,28 @@ def run(
         )
     except ValueError as error:
         return _complain(str(error))
-    if folder.is_held():
+    if folder.read():
         return _greet_running(folder)
     if folder.was_left_behind():
         _say(f"the last environment in {folder.path} ended without notice; going on with its data")
     try:
         # Before anything runs: minutes the first time, and Ctrl-C must end them.
         wishes.programs()
-    except TROUBLE as error:
+    except (BuildFailed, NoGo) as error:
         return _complain(str(error))
     return _leave_behind(folder, wishes) if detach else _run_here(folder, wishes)
 
 
-def exports(record: Record, folder: StateFolder) -> str:
-    """What a shell needs to work with the environment."""
-    variables = {
-        "KUBECONFIG": record.kubeconfig,
-        "NATS_URL": record.nats,
-        "NATS_CREDENTIALS": record.nats_credentials,
-        "PENSTOCK_STATE_DIR": str(folder.path),
-    }
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
-
-
 def _run_here(folder: StateFolder, wishes: Wishes) -> int:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    from penstock import foreground  # slow to load, and of no use to whoever leaves it behind
+
     try:
-        asyncio.run(_until_signalled(folder, wishes))
+        foreground.run(folder, wishes, say=_say)
     except AlreadyRunning:
         return _greet_running(folder)
-    except TROUBLE as error:
+    except foreground.TROUBLE as error:
         return _complain(str(error))
     return 0
-
-
-async def _until_signalled(folder: StateFolder, wishes: Wishes) -> None:
-    loop, this = asyncio.get_running_loop(), asyncio.current_task()
-    if this is None:
-        raise AssertionError("a coroutine runs in a task")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, this.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        async with Environment(folder.path, wishes, say=_say) as environment:
-            sys.stdout.write(exports(environment.record, folder))
-            sys.stdout.flush()
-            _say("Ctrl-C stops it")
-            await loop.create_future()
 
 
 def _leave_behind(folder: StateFolder, wishes: Wishes) -> int:
@@ -105,7 +77,7 @@ def _leave_behind(folder: StateFolder, wishes: Wishes) -> int:
     while process.poll() is None:
         if (record := folder.read()) and record.ready:
             _say(f"it runs as process {record.pid}; `penstock down` stops it")
-            sys.stdout.write(exports(record, folder))
+            sys.stdout.write(exports(record, folder.path))
             return 0
         time.sleep(POLL_SECONDS)
     return _complain(log.read_text(errors="replace"))
@@ -114,10 +86,10 @@ def _leave_behind(folder: StateFolder, wishes: Wishes) -> int:
 def _greet_running(folder: StateFolder) -> int:
     """Another process has the folder: wait until it is ready, and tell how to use it."""
     deadline = time.monotonic() + READY_WITHIN_SECONDS
-    while folder.is_held() and time.monotonic() < deadline:
-        if (record := folder.read()) and record.ready:
+    while (record := folder.read()) and time.monotonic() < deadline:
+        if record.ready:
             _say(f"already running in {folder.path} as process {record.pid}")
-            sys.stdout.write(exports(record, folder))
+            sys.stdout.write(exports(record, folder.path))
             return 0
         time.sleep(POLL_SECONDS)
     return _complain(f"the environment that was starting in {folder.path} did not become ready")

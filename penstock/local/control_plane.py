@@ -24,7 +24,7 @@ from penstock.local.kubeconfig import cluster_entry
 from penstock.local.ports import LOOPBACK, PortBook
 from penstock.local.private_files import private_folder, write_private
 from penstock.local.probes import http_answers
-from penstock.local.supervised import Probe, Program, Supervised, at_once
+from penstock.local.supervised import Probe, Program, Supervised
 from penstock.local.supervisor import Supervisor
 from penstock.lockfile import CHECKOUT
 from penstock.toolchain import binary
@@ -127,7 +127,7 @@ class ControlPlane:
         async with Cluster.connect(self.kubeconfig) as cluster:
             await cluster.apply(NODE, manager="penstock")
 
-    def _run(self, name: str, command: list[str | Path], ready: Probe = at_once) -> Supervised:
+    def _run(self, name: str, command: list[str | Path], ready: Probe | None = None) -> Supervised:
         program = Program(
             name=name,
             command=command,

@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -24,34 +23,19 @@ from penstock.local import cluster_setup
 from penstock.local.control_plane import ControlPlane
 from penstock.local.kubeconfig import current_cluster
 from penstock.local.nats_server import NatsServer
-from penstock.local.parts import SERVICE_ACCOUNTS, SERVICES
+from penstock.local.parts import SERVICE_ACCOUNTS
 from penstock.local.ports import LOOPBACK, PortBook
 from penstock.local.service_accounts import ServiceAccountTokens
 from penstock.local.service_processes import Surroundings, service_program
 from penstock.local.state_folder import ProcessRecord, Record, StateFolder, birth_of
 from penstock.local.supervised import Supervised
 from penstock.local.supervisor import Supervisor
-from penstock.toolchain import binary
+from penstock.local.wishes import Wishes
 from shared.cluster.client import Cluster
 
+__all__ = ["Environment", "Wishes"]
+
 SERVICES_READY_WITHIN = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """How an environment may differ from the usual. `ports` are asked for by what they serve."""
-
-    kubeconfig: Path | None = None  # a cluster to use instead of an own control plane
-    services: Sequence[str] = SERVICES
-    ports: Mapping[str, int] = field(default_factory=dict)
-    audit: bool = False
-
-    def programs(self) -> Path:
-        """Compiles what is missing; answers the engine's path."""
-        if self.kubeconfig is None:
-            binary("kube")
-            binary("kwok")
-        return binary("engine")
 
 
 class Environment:
@@ -78,8 +62,7 @@ class Environment:
     async def __aenter__(self) -> Self:
         """Raises AlreadyRunning, NotReady, PortTaken or what else keeps it from running."""
         async with AsyncExitStack() as stack:
-            stack.enter_context(self.folder.held())
-            self._write_record()
+            stack.enter_context(self.folder.held(self.record))
             engine = await asyncio.to_thread(self.wishes.programs)
             nats = await self._start_nats(stack)
             kubeconfig = self._given_cluster or await self._start_control_plane(stack)
@@ -185,7 +168,7 @@ class Environment:
 
     def _note(self, **facts: Any) -> None:
         self.record = msgspec.structs.replace(self.record, **facts)
-        self._write_record()
+        self.folder.write(self.record)
 
     def _changed(self) -> None:
         processes = tuple(
@@ -193,9 +176,6 @@ class Environment:
             for process in self.processes
         )
         self._note(processes=processes)
-
-    def _write_record(self) -> None:
-        self.folder.write(self.record)
 
 
 def _addresses(ports: Mapping[str, int], services: Sequence[str]) -> dict[str, str]:

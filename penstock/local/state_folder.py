@@ -1,12 +1,13 @@
 """The one folder of an environment: who runs in it, and what others may know about that.
 
 Whoever runs the environment holds a lock that the kernel takes back when it dies, so a crash leaves
-nothing to clean up: the next one finds the lock free and goes on with the data.
+nothing to clean up: the next one gets the lock and goes on with the data.
 """
 
 import contextlib
 import fcntl
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,44 +51,38 @@ class StateFolder:
         self._lock = self.path / "lock"
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Ours until left; raises AlreadyRunning."""
+    def held(self, record: Record) -> Iterator[None]:
+        """Ours until left, and others see the record; raises AlreadyRunning."""
         private_folder(self.path)
         with self._lock.open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise AlreadyRunning(f"an environment runs in {self.path}") from None
+            self.write(record)
             try:
                 yield
             finally:
                 self._record.unlink(missing_ok=True)
 
-    def is_held(self) -> bool:
-        if not self._lock.exists():
-            return False
-        with self._lock.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            return False
-
-    def was_left_behind(self) -> bool:
-        """Did the last environment here end without saying so?"""
-        return self._record.exists() and not self.is_held()
-
     def write(self, record: Record) -> None:
         write_private(self._record, msgspec.json.format(msgspec.json.encode(record)))
 
     def read(self) -> Record | None:
-        """What runs here now; None when nothing does."""
-        if not self.is_held():
-            return None
+        """What runs here now; None when nothing does. It never touches the lock, which it would
+        for a moment take away from whoever starts."""
+        record = self._last()
+        return record if record and birth_of(record.pid) == record.born else None
+
+    def was_left_behind(self) -> bool:
+        """Did the last environment here end without saying so?"""
+        return self._last() is not None and self.read() is None
+
+    def _last(self) -> Record | None:
         try:
             return msgspec.json.decode(self._record.read_bytes(), type=Record)
         except FileNotFoundError:
-            return None  # it has only just begun, or is about to end
+            return None
 
 
 def chosen(given: Path | None) -> StateFolder:
@@ -96,10 +91,22 @@ def chosen(given: Path | None) -> StateFolder:
 
 
 def birth_of(pid: int) -> int | None:
-    """When a process started, in ticks since boot; None when there is none."""
+    """When a process started, in ticks since boot; None when there is none (any more)."""
     try:
         line = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The command's name, in parentheses, may hold anything.
-    return int(line.rpartition(")")[2].split()[19])
+    state, *numbers = line.rpartition(")")[2].split()
+    return None if state == "Z" else int(numbers[18])
+
+
+def exports(record: Record, folder: Path) -> str:
+    """What a shell needs to work with the environment."""
+    variables = {
+        "KUBECONFIG": record.kubeconfig,
+        "NATS_URL": record.nats,
+        "NATS_CREDENTIALS": record.nats_credentials,
+        "PENSTOCK_STATE_DIR": str(folder),
+    }
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())

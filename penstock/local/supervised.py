@@ -25,6 +25,7 @@ FIRST_DELAY = 0.2
 LONGEST_DELAY = 10.0
 SETTLED_SECONDS = 10.0  # a life this long clears the record of earlier failures
 PROBE_SECONDS = 0.05
+UNPROBED_SECONDS = 0.25
 HOPELESS_FAILURES = 4  # in a row, before it was ready once
 LOG_LIMIT_BYTES = 50 * 1024 * 1024
 
@@ -40,20 +41,19 @@ class NotReady(Exception):
     """A process did not come up; the message ends with the last lines of its log."""
 
 
-async def at_once() -> bool:
-    return True
-
-
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to run. `environment` is complete: nothing is inherited."""
+    """What to run. `environment` is complete: nothing is inherited.
+
+    It is ready when the probe says so; without one, when it has not ended at once.
+    """
 
     name: str
     command: Sequence[str | Path]
     folder: Path
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
-    ready: Probe = at_once
+    ready: Probe | None = None
     grace: timedelta = timedelta(seconds=10)
 
 
@@ -142,11 +142,14 @@ class Supervised:
                 return None
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
+        began = asyncio.get_running_loop().time()
         while process.returncode is None:
-            if await self.program.ready():
+            await asyncio.sleep(PROBE_SECONDS)
+            lived = asyncio.get_running_loop().time() - began
+            probe = self.program.ready
+            if await probe() if probe else lived > UNPROBED_SECONDS:
                 self._become(State.RUNNING)
                 return
-            await asyncio.sleep(PROBE_SECONDS)
 
     def _become(self, state: State) -> None:
         if state is State.RUNNING:
