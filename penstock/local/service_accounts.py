@@ -28,6 +28,7 @@ class ServiceAccountTokens:
         self._cluster = cluster
         self._folder = private_folder(folder)
         self._now = now
+        self.namespace = NAMESPACE
         self._renew_at: dict[str, datetime] = {}
 
     async def kubeconfig(self, account: str, cluster_entry: dict[str, Any]) -> Path:
@@ -52,7 +53,7 @@ class ServiceAccountTokens:
                 log.warning("token of %s not renewed, trying again soon: %s", account, error)
 
     async def _renew(self, account: str) -> None:
-        path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"
+        path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{account}/token"
         wanted = {"spec": {"expirationSeconds": int(LIFETIME.total_seconds())}}
         status = orjson.loads(await self._cluster.request("POST", path, wanted))["status"]
         write_private(self._file(account), status["token"])
