@@ -1,6 +1,6 @@
 """One run's attempt to bring a release to what its spec, its chart and its values ask for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.helm.observe import State, Wanted, state_of
 from services.helm.plan import Step, next_step
@@ -35,3 +35,8 @@ class Attempt(Subject):
     @property
     def next_step(self) -> Step:
         return next_step(self.state, self.record.attempts(forced=self.forced))
+
+    def settle(self) -> None:
+        """What calls for one deployment, and is not read off the release, has had it."""
+        self.forced = False
+        self.wanted = replace(self.wanted, metadata_changed=False)

@@ -12,7 +12,6 @@ from services.helm.digests import of_common_metadata
 from services.helm.install import install
 from services.helm.plan import Step
 from services.helm.record import Action
-from services.helm.storage import StateError
 from services.helm.unlock import unlock
 from services.helm.upgrade import upgrade
 from shared.conditions import find
@@ -32,10 +31,11 @@ async def bring_about(attempt: Attempt) -> None:
         elif step is Step.UNLOCK:
             await unlock(attempt)
         elif deployed:
-            raise StateError(f"release {attempt.identity} is {attempt.state.value} still")
+            raise _unsettled(attempt)
         else:
             await _deploy(attempt, step)
-            attempt.forced, deployed = False, True
+            attempt.settle()
+            deployed = True
 
 
 def in_sync(attempt: Attempt) -> Done:
@@ -82,6 +82,14 @@ def _not_begun(attempt: Attempt, action: Action, error: Failed) -> Failed:
         reason=released.reason,
         retry_after=error.retry_after,
         conditions={messages.RELEASED: released},
+    )
+
+
+def _unsettled(attempt: Attempt) -> Stalled:
+    """Not to be tried again by itself: it would be a new version at every turn."""
+    return Stalled(
+        f"release {attempt.identity} is {attempt.state.value} even after it was deployed",
+        reason="StateError",
     )
 
 

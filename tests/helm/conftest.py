@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
+import yaml
 
 from penstock.local.control_plane import ControlPlane
 from penstock.toolchain import binary
@@ -24,6 +25,7 @@ from shared.resources.meta import NamespacedName, Resource
 from shared.resources.source import HelmChart
 from tests.support.artifacts import ArtifactServer
 from tests.support.eventually import eventually
+from tests.support.gate import Gate
 from tests.support.helm_releases import helm_release_manifest
 from tests.support.holding import held
 
@@ -235,6 +237,29 @@ async def helm(
             yield helm
         finally:
             await _forget_releases(cluster, namespace)
+
+
+@pytest.fixture
+async def gate(control_plane: ControlPlane) -> AsyncIterator[Gate]:
+    async with Gate.before(control_plane.url) as gate:
+        yield gate
+
+
+@pytest.fixture
+async def gated(
+    gate: Gate, control_plane: ControlPlane, cluster: Cluster, tmp_path: Path
+) -> AsyncIterator[Cluster]:
+    """A client whose requests pass the gate."""
+    kubeconfig = tmp_path / "kubeconfig"
+    config = {
+        "current-context": "gate",
+        "clusters": [{"name": "gate", "cluster": {"server": gate.url}}],
+        "users": [{"name": "gate", "user": {"token": control_plane.token}}],
+        "contexts": [{"name": "gate", "context": {"cluster": "gate", "user": "gate"}}],
+    }
+    kubeconfig.write_text(yaml.safe_dump(config))
+    async with Cluster.connect(kubeconfig, agent="tests") as client:
+        yield client
 
 
 @pytest.fixture

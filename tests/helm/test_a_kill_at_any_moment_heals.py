@@ -4,13 +4,10 @@ Between two writes nothing of a run is in the cluster, so these are all the mome
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import pytest
-import yaml
 from aiohttp import web
 
-from penstock.local.control_plane import ControlPlane
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest
 from tests.helm.conftest import Helm, condition
@@ -70,20 +67,8 @@ class Mortal:
 
 
 @pytest.fixture
-async def mortal(
-    control_plane: ControlPlane, cluster: Cluster, tmp_path: Path
-) -> AsyncIterator[Mortal]:
-    async with Gate.before(control_plane.url) as gate:
-        kubeconfig = tmp_path / "kubeconfig"
-        config = {
-            "current-context": "gate",
-            "clusters": [{"name": "gate", "cluster": {"server": gate.url}}],
-            "users": [{"name": "gate", "user": {"token": control_plane.token}}],
-            "contexts": [{"name": "gate", "context": {"cluster": "gate", "user": "gate"}}],
-        }
-        kubeconfig.write_text(yaml.safe_dump(config))
-        async with Cluster.connect(kubeconfig, agent="tests") as client:
-            yield Mortal(client, gate)
+def mortal(gated: Cluster, gate: Gate) -> Mortal:
+    return Mortal(gated, gate)
 
 
 async def victims(
