@@ -8,6 +8,8 @@ import binascii
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+import orjson
+
 from services.helm.target_path import TargetPathError
 from services.helm.values import ValueAtPath, Values, ValuesFile, compose
 from shared import documents
@@ -34,9 +36,15 @@ async def composed_values(release: HelmRelease, read: Read) -> Values:
         if found is not None:
             references.append(found)
     try:
-        return compose(references, release.spec.values or {})
+        values = compose(references, release.spec.values or {})
+        orjson.dumps(values)
     except TargetPathError as error:
         raise ValuesError(f"cannot set values from spec.valuesFrom: {error}") from error
+    except orjson.JSONEncodeError as error:
+        raise ValuesError(
+            "spec.values or spec.valuesFrom has a number that JSON cannot hold; quote it"
+        ) from error
+    return values
 
 
 async def _read(

@@ -115,6 +115,9 @@ class Helm:
         ref = ObjectRef(HelmRelease.api_version, HelmRelease.kind, self.namespace, name)
         assert await self.cluster.delete(ref)
 
+    async def patch_chart(self, patch: Manifest, name: str = "shop") -> None:
+        await self.cluster.merge_patch(self.chart_ref(name), patch, manager="somebody")
+
     async def publish(
         self,
         chart: bytes,
@@ -123,7 +126,7 @@ class Helm:
         chart_name: str | None = None,
     ) -> None:
         """Be the source service: give the release's HelmChart its artifact."""
-        ref = self._chart_ref(name)
+        ref = self.chart_ref(name)
         await eventually(lambda: self.cluster.read(ref))
         path = f"helmchart/{self.namespace}/{name}-{version}.tgz"
         artifact = self.server.publish(path, chart, version)
@@ -147,7 +150,7 @@ class Helm:
         await self.cluster.merge_patch(ref, {"status": status}, subresource="status")
 
     async def chart_object(self, name: str = "shop") -> Manifest | None:
-        return await self.cluster.read(self._chart_ref(name))
+        return await self.cluster.read(self.chart_ref(name))
 
     async def found(self, name: str = "shop") -> Manifest | None:
         ref = ObjectRef(HelmRelease.api_version, HelmRelease.kind, self.namespace, name)
@@ -197,7 +200,7 @@ class Helm:
         labels = [secret["metadata"]["labels"] for secret in secrets]
         return {int(each["version"]): each["status"] for each in labels}
 
-    def _chart_ref(self, name: str) -> ObjectRef:
+    def chart_ref(self, name: str) -> ObjectRef:
         return ObjectRef(
             HelmChart.api_version, HelmChart.kind, self.namespace, f"{self.namespace}-{name}"
         )
