@@ -9,6 +9,7 @@ import msgspec
 
 from shared.clock import Now, rfc3339
 from shared.outcomes import ConditionMark, Marks
+from shared.redaction import redact
 from shared.resources.meta import Condition
 
 READY = "Ready"
@@ -49,7 +50,7 @@ def with_marks(
 def _stamped(
     condition_type: str, mark: ConditionMark, before: Condition | None, generation: int, now: Now
 ) -> Condition:
-    message = clip(mark.message)
+    message = clip(redact(mark.message))
     if before is not None and (before.status, before.reason, before.message) == (
         mark.status,
         mark.reason,

@@ -31,6 +31,7 @@ from shared.metrics import (
     RECONCILE_TOTAL,
 )
 from shared.outcomes import ConditionMark, Done, Failed, Marks, Outcome, Stalled, Waiting
+from shared.redaction import redact
 from shared.resources.meta import NamespacedName, Resource, UndecodableError
 from shared.run import Recorder, Run
 from shared.status import conditions_of, is_requested, requested_at, status_patch
@@ -355,7 +356,7 @@ def _is_news(resource: Resource[Any, Any], ready: ConditionMark) -> bool:
     told = known is not None and (known.status, known.reason, known.message) == (
         ready.status,
         ready.reason,
-        clip(ready.message),
+        clip(redact(ready.message)),
     )
     return not told or is_requested(resource)
 

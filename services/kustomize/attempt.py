@@ -78,12 +78,20 @@ class Attempt:
 
 @asynccontextmanager
 async def phase(attempt: Attempt, reason: str) -> AsyncIterator[None]:
-    """Ends with the attempt's time; failures without a reason of their own have the phase's."""
+    """Ends with the attempt's time."""
     try:
-        async with asyncio.timeout(attempt.left.total_seconds()):
-            yield
+        with failing_as(reason):
+            async with asyncio.timeout(attempt.left.total_seconds()):
+                yield
     except TimeoutError as error:
         raise Failed(attempt.saying("gave up"), reason=reason) from error
+
+
+@contextmanager
+def failing_as(reason: str) -> Iterator[None]:
+    """Failures without a reason of their own have this one."""
+    try:
+        yield
     except Failed as failure:
         if failure.reason == Failed.reason:
             failure.reason = reason

@@ -14,7 +14,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from services.kustomize.attempt import Attempt, phase
+from services.kustomize.attempt import Attempt, failing_as, phase
 from services.kustomize.build import Planner
 from services.kustomize.depends_on import Dependencies
 from services.kustomize.finalization import Finalization
@@ -135,7 +135,7 @@ class KustomizationReconciler:
     async def _require_health(
         self, attempt: Attempt, plan: Plan, changes: ChangeSet
     ) -> ConditionMark | None:
-        async with phase(attempt, "HealthCheckFailed"):
+        with failing_as("HealthCheckFailed"):  # it keeps the time itself
             return await self.health.require(
                 attempt, plan, changes, correct=lambda: self._apply(attempt, plan)
             )

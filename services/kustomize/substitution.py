@@ -120,6 +120,8 @@ class _Reader:
         if sign in _DEFAULTS:
             default = self.text(depth, "}")
             return self._variables.get(name) or default
+        if not sign and self._peek(1) != "}":
+            raise self._broken(start)
         value = self._value(name)
         if sign in _CASES:
             return _CASES[sign](value)

@@ -59,7 +59,8 @@ def _encode_secret(secret: Manifest) -> None:
     plain = secret.pop("stringData", None)
     if plain:
         encoded = {
-            key: base64.b64encode(str(value).encode()).decode() for key, value in plain.items()
+            key: base64.b64encode(value.encode()).decode() if isinstance(value, str) else value
+            for key, value in plain.items()
         }
         secret["data"] = {**(secret.get("data") or {}), **encoded}
 

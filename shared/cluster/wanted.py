@@ -38,8 +38,8 @@ def wanted(manifest: Manifest, ownership: Ownership, owner: NamespacedName) -> W
     result = normalize(manifest)
     if (ref.api_version, ref.kind) == ("v1", "Secret") and (broken := broken_keys(result)):
         raise NotAnObject(
-            f"{ref} is invalid: {', '.join(broken)} must be base64 text; "
-            f"put plain text under stringData"
+            f"{ref} is invalid: {', '.join(broken)} must be base64 under data, "
+            f"or plain text under stringData"
         )
     metadata = result["metadata"]
     controls = ownership.controls_in(metadata.get("labels"), metadata.get("annotations"))

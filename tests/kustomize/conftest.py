@@ -170,6 +170,9 @@ class World:
         assert found is not None
         return found
 
+    def ref(self, name: str, kind: str = "ConfigMap", api_version: str = "v1") -> ObjectRef:
+        return ObjectRef(api_version, kind, self.namespace, name)
+
     def _ref(self, name: str) -> ObjectRef:
         return ObjectRef(KUSTOMIZE, "Kustomization", self.namespace, name)
 
