@@ -11,6 +11,8 @@ import asyncio
 import base64
 import contextlib
 import hmac
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -142,16 +144,21 @@ async def _backend(
     try:
         yield process.stdin, process.stdout
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        if process.returncode is None:
+            # Not process.kill(): it may reap what has ended by itself before the loop does.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
         await process.wait()
 
 
 def _cgi_variables(repository: Repository, request: web.Request) -> dict[str, str]:
     headers = {
         "CONTENT_TYPE": request.headers.get(hdrs.CONTENT_TYPE, ""),
-        "CONTENT_LENGTH": request.headers.get(hdrs.CONTENT_LENGTH, ""),
-        "HTTP_CONTENT_ENCODING": request.headers.get(hdrs.CONTENT_ENCODING, ""),
+        # Of a compressed body neither the length nor the encoding is true any more: aiohttp has
+        # unpacked it, and without a length the backend reads until the end.
+        "CONTENT_LENGTH": ""
+        if request.headers.get(hdrs.CONTENT_ENCODING)
+        else request.headers.get(hdrs.CONTENT_LENGTH, ""),
         "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
     }
     return {

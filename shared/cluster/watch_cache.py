@@ -33,8 +33,8 @@ Change = Callable[[T | None, T | None], None]  # (before, after); after None: it
 log = logging.getLogger(__name__)
 
 METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
-# The server sends a bookmark about once a minute on a watch where nothing happens.
-SILENCE_LIMIT = 75.0
+# On a watch where nothing happens the server sends a bookmark every 60 to 75 seconds.
+SILENCE_LIMIT = 90.0
 WATCH_SECONDS = (240, 480)  # a watch ends on the server's side after a random time between these
 FIRST_DELAY, LAST_DELAY = 0.2, 30.0  # of the pauses after failures, doubled each time
 STEADY = 5.0  # a watch that held for so long is resumed at once

@@ -62,7 +62,7 @@ def receiver(name: str, source: str) -> list[Manifest]:
         "resources": [{"kind": "GitRepository", "name": source}],
     }
     return [
-        an_object("v1", "Secret", name, stringData={"token": "bench"}),
+        an_object("v1", "Secret", name, stringData={"token": "a-token-of-the-bench"}),
         an_object(NOTIFICATION, "Receiver", name, spec=spec),
     ]
 
