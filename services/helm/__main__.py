@@ -4,18 +4,16 @@ import asyncio
 
 import aiohttp
 
+from services.helm.hearing import attach
 from services.helm.keeping import NAME, Means, keeping_releases
 from shared.artifact import ArtifactCache
 from shared.bus import Bus
 from shared.cluster.client import Cluster
 from shared.engine import Engine
 from shared.events import Recorder
-from shared.resources.helm import HelmRelease
-from shared.resources.meta import NamespacedName
 from shared.service import run_service
 from shared.serving import side_doors
 from shared.settings import SettingError, Settings
-from shared.subjects import REQUESTS
 
 CONCURRENT = 16
 
@@ -23,7 +21,7 @@ CONCURRENT = 16
 async def start(settings: Settings) -> None:
     if settings.engine is None:
         raise SettingError("PENSTOCK_ENGINE is not set: it names the engine's program")
-    charts, ready = settings.state / "charts", asyncio.Event()
+    folder, ready = settings.state / "charts", asyncio.Event()
     async with (
         side_doors(settings, ready.is_set),
         Cluster.connect(settings.kubeconfig, agent=NAME) as cluster,
@@ -32,8 +30,8 @@ async def start(settings: Settings) -> None:
         ) as bus,
         Recorder.open(cluster, bus, controller=NAME, state=settings.state) as recorder,
         aiohttp.ClientSession() as session,
-        ArtifactCache(session, charts) as artifacts,
-        Engine(settings.engine, readable=charts) as engine,
+        ArtifactCache(session, folder) as artifacts,
+        Engine(settings.engine, readable=folder) as engine,
     ):
         means = Means(
             cluster=cluster,
@@ -43,15 +41,10 @@ async def start(settings: Settings) -> None:
             concurrent=settings.concurrent or CONCURRENT,
             cross_namespace=not settings.no_cross_namespace_refs,
         )
-        async with keeping_releases(means) as controller:
-            bus.hints(
-                REQUESTS,
-                [REQUESTS.every(HelmRelease.kind)],
-                lambda asked: controller.look_at(NamespacedName(*asked.names[1:])),
-            )
-            await controller.cache.synced()
+        async with keeping_releases(means) as keeping, asyncio.TaskGroup() as group:
+            group.create_task(attach(bus, cluster, keeping).run())
             ready.set()
-            await controller.run()
+            await keeping.controller.run()
 
 
 if __name__ == "__main__":

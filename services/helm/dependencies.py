@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from shared.conditions import READY, is_true
 from shared.outcomes import Stalled, Waiting
+from shared.ready_news import is_ready
 from shared.resources.helm import HelmRelease
 from shared.resources.meta import NamespacedName
 
@@ -34,11 +34,6 @@ def require_ready(release: HelmRelease, releases: Releases) -> None:
         if not is_ready(dependency):
             _require_no_cycle(release, releases)
             raise DependencyNotReady(f"dependency '{key}' is not ready")
-
-
-def is_ready(release: HelmRelease) -> bool:
-    observed = release.status.observed_generation == release.metadata.generation
-    return observed and is_true(release.status.conditions, READY)
 
 
 def dependencies_of(release: HelmRelease) -> list[NamespacedName]:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.helm import referrers
 from services.helm.capabilities import KnownCapabilities
@@ -43,9 +43,16 @@ class Means:
     cross_namespace: bool = True
 
 
+class Keeping(NamedTuple):
+    """The controller, which works while somebody runs it, and the caches that hints concern."""
+
+    controller: Controller[HelmRelease]
+    releases: WatchCache[HelmRelease]
+    charts: WatchCache[HelmChart]
+
+
 @asynccontextmanager
-async def keeping_releases(means: Means) -> AsyncIterator[Controller[HelmRelease]]:
-    """It works while somebody runs it."""
+async def keeping_releases(means: Means) -> AsyncIterator[Keeping]:
     cluster = means.cluster
     releases, charts = watch_kind(cluster, HelmRelease), watch_kind(cluster, HelmChart)
     records = await _metadata(cluster, SECRET, "owner=helm")
@@ -73,7 +80,7 @@ async def keeping_releases(means: Means) -> AsyncIterator[Controller[HelmRelease
         for cache in configuration:
             controller.also_when(cache, referrers.of_configuration(releases))
         async with _following(releases, charts, records, *configuration):
-            yield controller
+            yield Keeping(controller, releases, charts)
 
 
 async def _metadata(cluster: Cluster, kind: Gvk, labels: str) -> WatchCache[Manifest]:

@@ -4,14 +4,14 @@ import asyncio
 
 import aiohttp
 
-from services.kustomize.artifact_hints import ArtifactHints
 from services.kustomize.keeping import NAME, Means, keeping_kustomizations
-from services.kustomize.ready_news import ReadyNews
 from shared.artifact import ArtifactCache
+from shared.artifact_hints import ArtifactHints
 from shared.bus import Bus
 from shared.cluster.client import Cluster
 from shared.engine import Engine
 from shared.events import Recorder
+from shared.ready_news import ReadyNews
 from shared.resources.kustomize import Kustomization
 from shared.resources.meta import NamespacedName
 from shared.service import run_service
@@ -54,7 +54,8 @@ async def start(settings: Settings) -> None:
                 [REQUESTS.every(Kustomization.kind)],
                 lambda asked: controller.look_at(NamespacedName(*asked.names[1:])),
             )
-            caches.kustomizations.on_change(ReadyNews(bus).changed)
+            news = ReadyNews[Kustomization](bus, lambda each: each.status.last_applied_revision)
+            caches.kustomizations.on_change(news.changed)
             group.create_task(hints.run())
             ready.set()
             await controller.run()

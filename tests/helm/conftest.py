@@ -97,8 +97,8 @@ class Helm:
             engine=self.kitchen.engine,
             artifacts=self.kitchen.artifacts,
         )
-        async with keeping_releases(means) as controller, asyncio.TaskGroup() as group:
-            working = group.create_task(controller.run())
+        async with keeping_releases(means) as keeping, asyncio.TaskGroup() as group:
+            working = group.create_task(keeping.controller.run())
             yield
             working.cancel()
 
