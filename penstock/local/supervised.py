@@ -184,7 +184,9 @@ async def _end(process: asyncio.subprocess.Process, grace: timedelta) -> None:
     """Asks it to stop, insists after `grace`, and leaves nobody of its group behind."""
     try:
         if process.returncode is None:
-            process.terminate()
+            # Not process.terminate(): it may reap what has ended by itself before the loop does.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
             async with asyncio.timeout(grace.total_seconds()):
                 await process.wait()
     except TimeoutError:
