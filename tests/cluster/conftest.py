@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from shared.cluster.applied import Drift
 from shared.cluster.apply import Mandate
 from shared.cluster.apply_engine import ApplyEngine
-from shared.cluster.applied import Drift
 from shared.cluster.changes import ChangeSet
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest, ObjectRef

@@ -38,8 +38,9 @@ async def test_what_is_in_place_costs_no_request(keeper: Keeper, config_map: Bui
 async def test_a_deployment_that_rolls_out_is_no_drift(keeper: Keeper, deployment: Build) -> None:
     web = deployment("web", replicas=2)
     changes = await keeper.apply(web)
-    from shared.cluster.health import Check
     from datetime import timedelta
+
+    from shared.cluster.health import Check
 
     await keeper.engine.health.wait(
         keeper.cluster, [Check(c.ref, c.answer) for c in changes], timedelta(seconds=20)

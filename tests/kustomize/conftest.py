@@ -1,4 +1,4 @@
-"""The kustomize service on a real API server with the real engine; sources are played by the test."""
+"""The kustomize service on a real API server with the real engine; the test plays the source."""
 
 import asyncio
 import io

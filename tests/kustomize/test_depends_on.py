@@ -28,7 +28,9 @@ def a_kustomization(name: str, *depends_on: str, **status: object) -> Kustomizat
     return msgspec.convert(stored, Kustomization)
 
 
-def ready(name: str, revision: str = NEW, *, observed: int = 1, status: str = "True") -> Kustomization:
+def ready(
+    name: str, revision: str = NEW, *, observed: int = 1, status: str = "True"
+) -> Kustomization:
     condition = Condition(
         type="Ready", status=status, reason="", message="", last_transition_time=""
     )

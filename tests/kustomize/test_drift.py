@@ -1,6 +1,6 @@
 import asyncio
 
-from shared.cluster.objects import Gvk, ObjectRef
+from shared.cluster.objects import ObjectRef
 from tests.kustomize.conftest import World, config_map, deployment
 from tests.support.eventually import eventually
 

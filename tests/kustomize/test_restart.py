@@ -57,7 +57,10 @@ async def test_a_kill_during_the_first_run_leaves_no_orphan(
         await eventually(lambda: kill.happened)
     world.gate.rules.clear()
     orphans = await world.names_of()
-    known = {entry["id"] for entry in (await world.status("apps")).get("inventory", {}).get("entries", ())}
+    known = {
+        entry["id"]
+        for entry in (await world.status("apps")).get("inventory", {}).get("entries", ())
+    }
     assert {f"{world.namespace}_{name}__ConfigMap" for name in orphans} <= known
 
     # What was started is not wanted any more: only the inventory knows of it.

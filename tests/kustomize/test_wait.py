@@ -48,8 +48,7 @@ async def test_what_does_not_get_ready_in_time_is_named(world: World) -> None:
 
     assert ready["message"].startswith("health check failed after ")
     expected = (
-        "timeout waiting for: "
-        f"[PersistentVolumeClaim/{world.namespace}/data status: 'InProgress']"
+        f"timeout waiting for: [PersistentVolumeClaim/{world.namespace}/data status: 'InProgress']"
     )
     assert expected in ready["message"]
     healthy = await world.condition("apps", "Healthy")
@@ -108,9 +107,7 @@ async def test_a_newer_revision_ends_the_wait_for_an_older_one(world: World) -> 
 
     await world.applied("apps", repaired)
     canceled = world.recorder.of("apps", "HealthCheckCanceled")
-    assert canceled == [
-        f"New reconciliation triggered by GitRepository/{world.namespace}/shop"
-    ]
+    assert canceled == [f"New reconciliation triggered by GitRepository/{world.namespace}/shop"]
 
 
 async def test_drift_is_put_right_while_a_run_waits(world: World) -> None:

@@ -1,0 +1,213 @@
+"""What is built, and above all what is not."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.kustomize.build import BuildFailed, Planner
+from shared.cluster.client import Cluster
+from shared.engine_messages import (
+    BuildRequest,
+    Built,
+    BuiltObject,
+    EngineRefused,
+    EngineUnavailable,
+)
+from shared.outcomes import Failed
+from shared.resources.kustomize import Kustomization
+from shared.resources.meta import Artifact
+
+FIRST, SECOND = "sha256:1", "sha256:2"
+
+
+@dataclass
+class MemoryEngine:
+    """Builds one ConfigMap that shows the tree's content."""
+
+    contents: dict[str, str]  # by tree
+    asked: list[str] = field(default_factory=list)
+    loaded: set[str] = field(default_factory=set)
+
+    async def load_tree(self, digest: str, archive: Path) -> Any:
+        self.asked.append(f"load {digest}")
+        self.loaded.add(digest)
+
+    async def build(self, request: BuildRequest) -> Built:
+        self._require(request.tree)
+        self.asked.append(f"build {request.tree}")
+        await asyncio.sleep(0)
+        content = self.contents[request.tree]
+        if content == "broken":
+            raise EngineRefused("a.yaml is broken")
+        if content == "gone":
+            raise EngineRefused("kustomization path not found: apps")
+        manifest = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"content": content}}
+        manifest["metadata"] = {"name": "a", "namespace": "shop"}
+        return Built(
+            objects=(BuiltObject(object=manifest),),
+            digest=f"sha256:{content}",
+            trace=("r:a.yaml",),
+            trace_digest=content,
+        )
+
+    async def trace(self, tree: str, paths: Sequence[str]) -> str:
+        self._require(tree)
+        self.asked.append(f"trace {tree}")
+        return self.contents[tree]
+
+    def _require(self, tree: str) -> None:
+        if tree not in self.loaded:
+            raise EngineUnavailable(f"tree {tree} is not known here: load it first")
+
+
+class NoDisk:
+    async def fetch(self, artifact: Artifact) -> Path:
+        return Path("nowhere")
+
+
+def a_kustomization(name: str = "apps", **spec: Any) -> Kustomization:
+    stored = {
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {
+            "interval": "1m",
+            "prune": True,
+            "sourceRef": {"kind": "GitRepository", "name": "shop"},
+            **spec,
+        },
+    }
+    return msgspec.convert(stored, Kustomization)
+
+
+def artifact(digest: str) -> Artifact:
+    return Artifact(digest=digest, path="", url="", revision=digest, last_update_time="")
+
+
+def a_planner(engine: MemoryEngine) -> Planner:
+    # Only substituteFrom reads from the cluster, and nothing here asks for that.
+    return Planner(engine, NoDisk(), Cluster.__new__(Cluster))
+
+
+async def test_the_same_artifact_is_not_built_again() -> None:
+    engine = MemoryEngine({FIRST: "x"})
+    planner = a_planner(engine)
+    first = await planner.plan(a_kustomization(), artifact(FIRST))
+    engine.asked.clear()
+
+    again = await planner.plan(a_kustomization(), artifact(FIRST))
+
+    assert again is first
+    assert engine.asked == []
+
+
+async def test_a_new_artifact_with_the_same_answers_is_not_built() -> None:
+    engine = MemoryEngine({FIRST: "x", SECOND: "x"})
+    planner = a_planner(engine)
+    first = await planner.plan(a_kustomization(), artifact(FIRST))
+    engine.asked.clear()
+
+    second = await planner.plan(a_kustomization(), artifact(SECOND))
+
+    assert second.wanted == first.wanted
+    assert engine.asked == [f"load {SECOND}", f"trace {SECOND}"]
+
+
+async def test_a_new_artifact_with_other_answers_is_built() -> None:
+    engine = MemoryEngine({FIRST: "x", SECOND: "y"})
+    planner = a_planner(engine)
+    await planner.plan(a_kustomization(), artifact(FIRST))
+
+    second = await planner.plan(a_kustomization(), artifact(SECOND))
+
+    assert second.wanted[0].manifest["data"] == {"content": "y"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "./elsewhere"},
+        {"images": [{"name": "web", "newTag": "2"}]},
+        {"commonMetadata": {"labels": {"team": "shop"}}},
+        {"postBuild": {"substitute": {"name": "value"}}},
+        {"targetNamespace": "other"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_other_inputs_are_built_anew(change: dict[str, Any]) -> None:
+    engine = MemoryEngine({FIRST: "x"})
+    planner = a_planner(engine)
+    first = await planner.plan(a_kustomization(), artifact(FIRST))
+
+    second = await planner.plan(a_kustomization(**change), artifact(FIRST))
+
+    assert second is not first
+
+
+async def test_the_same_build_for_many_at_once_is_one_build() -> None:
+    engine = MemoryEngine({FIRST: "x"})
+    planner = a_planner(engine)
+
+    plans = await asyncio.gather(
+        *(planner.plan(a_kustomization(f"apps-{n}"), artifact(FIRST)) for n in range(5))
+    )
+
+    assert engine.asked == [f"load {FIRST}", f"build {FIRST}"]
+    owners = {
+        plan.wanted[0].manifest["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"]
+        for plan in plans
+    }
+    assert len(owners) == 5
+
+
+async def test_an_engine_that_lost_a_tree_is_given_it_again() -> None:
+    engine = MemoryEngine({FIRST: "x"})
+    planner = a_planner(engine)
+    await planner.plan(a_kustomization(), artifact(FIRST))
+    engine.loaded.clear()
+
+    plan = await planner.plan(a_kustomization(path="./elsewhere"), artifact(FIRST))
+
+    assert len(plan.wanted) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [("broken", "BuildFailed"), ("gone", "ArtifactFailed")]
+)
+async def test_a_failed_build_says_whose_fault_it_is(content: str, reason: str) -> None:
+    planner = a_planner(MemoryEngine({FIRST: content}))
+
+    with pytest.raises(BuildFailed) as failure:
+        await planner.plan(a_kustomization(), artifact(FIRST))
+
+    assert failure.value.reason == reason
+
+
+async def test_a_document_that_is_no_object_fails_the_build() -> None:
+    engine = MemoryEngine({FIRST: "x"})
+    planner = a_planner(engine)
+    built = await _loaded(engine)
+    nameless = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}
+    engine.build = _answering(  # type: ignore[method-assign]
+        msgspec.structs.replace(built, objects=(BuiltObject(object=nameless),))
+    )
+
+    with pytest.raises(Failed, match=r"metadata\.name") as failure:
+        await planner.plan(a_kustomization(), artifact(FIRST))
+
+    assert failure.value.reason == "BuildFailed"
+
+
+async def _loaded(engine: MemoryEngine) -> Built:
+    await engine.load_tree(FIRST, Path())
+    return await engine.build(BuildRequest(tree=FIRST))
+
+
+def _answering(built: Built) -> Any:
+    async def build(request: BuildRequest) -> Built:
+        return built
+
+    return build
