@@ -23,7 +23,7 @@ import (
 const (
 	depthOfObjects  = 200
 	expandedLimit   = 64 * mebibyte // what a text may grow to once its aliases are written out
-	expansionFactor = 100           // of a document's own weight; real ones stay below 10
+	expansionFactor = 10            // of a document's own weight; real ones stay below 2
 	expansionFloor  = 100_000       // weight that every document may have
 	bytesPerWeight  = 64            // a node weighs one, and one more for so many bytes of its text
 )

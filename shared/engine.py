@@ -34,6 +34,7 @@ from shared.engine_worker import LINE_LIMIT, Lost, Worker, running
 
 MEBIBYTE = 1 << 20
 PIPELINE = 4  # calls on one process at a time; more would only wait there, and be lost with it
+TREE_LIMIT = 100 * MEBIBYTE
 REMEMBERED_TREES = 1000
 _RESTART = timedelta(seconds=0.1)
 _RESTART_AT_MOST = timedelta(seconds=5)
@@ -43,7 +44,10 @@ _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """A pool of processes; `readable` is the one directory whose files requests may name."""
+    """A pool of processes; `readable` is the one directory whose files requests may name.
+
+    `memory_limit` is of each process, in bytes, `deadline` of each call.
+    """
 
     def __init__(
         self,
@@ -69,7 +73,7 @@ class Engine:
         self._one_alone = asyncio.Lock()
         self._arrived = asyncio.Event()
         self._tasks: asyncio.TaskGroup
-        self._archives: OrderedDict[str, Path] = OrderedDict()
+        self._archives: OrderedDict[str, tuple[Path, int]] = OrderedDict()
         self._failure: str | None = "it was not started"
         self._running = AsyncExitStack()
 
@@ -94,9 +98,10 @@ class Engine:
         # What ended the body is not the pool's: a task group would wrap it.
         await self._running.aclose()
 
-    async def load_tree(self, digest: str, archive: Path) -> Loaded:
-        """Makes a verified archive known as a tree; builds name it by its digest."""
-        self._archives[digest] = archive
+    async def load_tree(self, digest: str, archive: Path, limit: int = TREE_LIMIT) -> Loaded:
+        """Makes a verified archive known as a tree; builds name it by its digest. `limit` is in
+        bytes, of what it unpacks to."""
+        self._archives[digest] = (archive, limit)
         self._archives.move_to_end(digest)
         while len(self._archives) > REMEMBERED_TREES:
             self._archives.popitem(last=False)
@@ -137,10 +142,11 @@ class Engine:
         return await self._call("selftest", {}, dict[str, str])
 
     def _tree(self, digest: str) -> dict[str, Any]:
-        archive = self._archives.get(digest)
-        if archive is None:
+        known = self._archives.get(digest)
+        if known is None:
             raise EngineUnavailable(f"tree {digest} is not known here: load it first")
-        return {"tree": digest, "archive": str(archive)}
+        archive, limit = known
+        return {"tree": digest, "archive": str(archive), "limit": limit}
 
     async def _call(self, operation: str, request: object, answer: type[Answer]) -> Answer:
         body = msgspec.json.encode(request)

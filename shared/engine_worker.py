@@ -141,9 +141,11 @@ class Worker:
             _kill(self._process)
 
     def _expire(self, number: int) -> None:
+        """The longest call is guilty; those that expire with it may have waited for it."""
         call = self._calls.pop(number)
         seconds = self.deadline.total_seconds()
-        call.fail(Lost(f"not done after {seconds:g} s, which is the limit", guilty=True))
+        message = f"not done after {seconds:g} s, which is the limit"
+        call.fail(Lost(message, guilty=not self._by_us))
         self.kill()
 
     def _epitaph(self, returned: int) -> str:

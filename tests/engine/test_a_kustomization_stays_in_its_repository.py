@@ -270,11 +270,20 @@ async def test_links_in_an_archive_lead_nowhere(workshop: Workshop, canary: Path
 
 
 async def test_an_archive_that_inflates_is_refused(workshop: Workshop) -> None:
-    zeros = "\0" * (60 << 20)
+    zeros = "\0" * (12 << 20)
     archive = pack_entries(workshop.folder, [entry("a", zeros), entry("b", zeros)])
 
-    with pytest.raises(EngineLimit, match="the archive holds more than 100 MiB"):
-        await workshop.engine.load_tree("bomb", archive)
+    with pytest.raises(EngineLimit, match="the archive holds more than 20 MiB"):
+        await workshop.engine.load_tree("bomb", archive, limit=20 << 20)
+
+
+async def test_an_archive_of_headers_is_refused(workshop: Workshop) -> None:
+    comment = "900000 comment=" + "x" * (900_000 - 16) + "\n"
+    headers = [entry("pax_global_header", comment, type=b"g")] * 50
+    archive = pack_entries(workshop.folder, headers)
+
+    with pytest.raises(EngineLimit, match="the archive unpacks to more than it may"):
+        await workshop.engine.load_tree("headers", archive, limit=20 << 20)
 
 
 async def test_an_archive_of_a_million_entries_is_refused(workshop: Workshop) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -111,7 +112,58 @@ async def test_a_killed_engine_is_nobodys_fault(workshop: Workshop) -> None:
     builds = await _many_builds(workshop, tree, 20)
 
     assert len(builds) == 20
-    assert isinstance(await attack, EngineLimit)
+    assert "not done after 3 s" in str(await attack)
+
+
+SHY_ENGINE = """\
+import json, os, sys
+texts = []
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["op"] != "version":
+        texts.append(request["text"])
+    if texts == ["dies"]:
+        os._exit(3)
+    if request["op"] == "version" or texts == ["answers when alone"]:
+        answer = {"documents": texts}
+        print(json.dumps({"id": request["id"], "ok": answer}), flush=True)
+"""
+
+
+@pytest.fixture
+async def shy_engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    """A stand-in that leaves a call open as long as another one runs beside it."""
+    program = tmp_path / "engine"
+    program.write_text(f"#!{sys.executable}\n{SHY_ENGINE}")
+    program.chmod(0o755)
+    async with held(Engine(program, readable=tmp_path, deadline=timedelta(seconds=1))) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize(
+    ("guilty", "reason"),
+    [("hangs", "not done after 1 s"), ("dies", "the engine ended with 3")],
+)
+async def test_the_one_call_beside_the_guilty_one_is_asked_again(
+    shy_engine: Engine, guilty: str, reason: str
+) -> None:
+    attack = asyncio.create_task(shy_engine.parse_yaml(guilty))
+    beside = asyncio.create_task(shy_engine.parse_yaml("answers when alone"))
+
+    assert await beside == ["answers when alone"]
+    with pytest.raises(EngineLimit, match=reason):
+        await attack
+
+
+async def test_an_answer_that_is_no_json_ends_the_process(tmp_path: Path) -> None:
+    program = tmp_path / "engine"
+    babble = SHY_ENGINE.replace("os._exit(3)", "print('{', flush=True)")
+    program.write_text(f"#!{sys.executable}\n{babble}")
+    program.chmod(0o755)
+
+    async with held(Engine(program, readable=tmp_path)) as engine:
+        with pytest.raises(EngineLimit, match="no line of JSON"):
+            await engine.parse_yaml("dies")
 
 
 async def test_trees_are_known_to_a_new_process(workshop: Workshop) -> None:

@@ -10,6 +10,7 @@ from shared.engine_messages import BuildRequest, Built, Overlay
 from shared.resources.transforms import Image, Patch, Selector
 from tests.engine.conftest import Stock, Workshop
 from tests.support.packing import Files
+from tests.support.processes import only_child
 
 DEPLOYMENT = """\
 apiVersion: apps/v1
@@ -309,11 +310,13 @@ async def test_builds_side_by_side_are_those_one_by_one(workshop: Workshop) -> N
     worlds = [await workshop.tree(files) for files in REPOSITORIES.values()]
     requests = [
         BuildRequest(tree=tree, path="production", overlay=Overlay(name_prefix=f"n{n}-"))
-        for n in range(10)
+        for n in range(25)
         for tree in worlds
     ]
+    engine = only_child("engine")
     one_by_one = [await workshop.engine.build(request) for request in requests]
 
     side_by_side = await asyncio.gather(*map(workshop.engine.build, requests))
 
     assert [each.digest for each in side_by_side] == [each.digest for each in one_by_one]
+    assert only_child("engine") == engine
