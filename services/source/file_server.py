@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 DEADLINE = timedelta(minutes=5)  # 100 MiB at 350 kB/s
 # Names of Kubernetes objects and of artifact files; a leading dot is a file in the making.
@@ -17,25 +18,39 @@ _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]*")
 _DEPTH = 4
 
 
-def file_server(folder: Path) -> web.Application:
+def file_server(folder: Path, deadline: timedelta = DEADLINE) -> web.Application:
     async def serve(request: web.Request) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
             raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD"])
         path = await asyncio.to_thread(_file_at, folder, request.raw_path)
         if path is None:
             raise web.HTTPNotFound
-        response = web.FileResponse(path, headers={"X-Content-Type-Options": "nosniff"})
-        try:
-            async with asyncio.timeout(DEADLINE.total_seconds()):
-                await response.prepare(request)
-        except TimeoutError:
-            if request.transport:
-                request.transport.abort()
-        return response
+        return _TimelyFile(path, deadline)
 
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", serve)
     return application
+
+
+class _TimelyFile(web.FileResponse):
+    def __init__(self, path: Path, deadline: timedelta) -> None:
+        headers = {"Content-Type": _content_type(path), "X-Content-Type-Options": "nosniff"}
+        super().__init__(path, headers=headers)
+        self._deadline = deadline
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Sends the file, too."""
+        try:
+            async with asyncio.timeout(self._deadline.total_seconds()):
+                return await super().prepare(request)
+        except TimeoutError as error:
+            if request.transport:
+                request.transport.abort()
+            raise ConnectionResetError("the reader was too slow") from error
+
+
+def _content_type(path: Path) -> str:
+    return "application/x-yaml" if path.suffix == ".yaml" else "application/gzip"
 
 
 def _file_at(folder: Path, raw_path: str) -> Path | None:
