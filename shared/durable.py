@@ -24,11 +24,13 @@ from shared.consuming import Received, bury, frames, received, stay_attached
 from shared.line import BusError, Frame, Inbox, Line
 from shared.metrics import DEAD_LETTERS
 from shared.streams import (
+    KnownConsumer,
     create_consumer,
     delete_consumer,
     find_consumer,
     from_the_start,
     starting_at,
+    starting_behind,
 )
 from shared.subjects import BodyT, Stream, nanoseconds
 
@@ -54,9 +56,9 @@ class Later(Exception):
 class DurablePlan:
     """`look_back` bounds what a consumer that is new to the server gets; None: all that is kept.
 
-    `fresh` makes the server forget what an earlier process had in hand, so that it is handed out
-    again at once and in order; only where one process at a time serves this name. A consumer that
-    nobody pulls from is dropped by the server after `forgotten_after`.
+    `fresh` makes the server hand out at once and in order what an earlier process had in hand;
+    only where one process at a time serves this name, and where a repetition does no harm. A
+    consumer that nobody pulls from is dropped by the server after `forgotten_after`.
     """
 
     name: str
@@ -128,22 +130,24 @@ class Durable(Generic[BodyT]):
         }
         if plan.forgotten_after is not None:
             wanted["inactive_threshold"] = nanoseconds(plan.forgotten_after)
-        existing = await find_consumer(self._line, self._stream, plan.name)
-        if existing is not None and plan.fresh and not self._settled:
+        known = await find_consumer(self._line, self._stream, plan.name)
+        start = self._start(known)
+        if known is not None and plan.fresh and not self._settled:
             await delete_consumer(self._line, self._stream, plan.name)
-            existing = None
-        if existing is None:
-            wanted |= self._start()
-            await create_consumer(self._line, self._stream, [plan.subject], wanted)
-        elif any(existing.get(name) != value for name, value in wanted.items()):
-            await create_consumer(self._line, self._stream, [plan.subject], existing | wanted)
+            known = None
+        if known is None:
+            await create_consumer(self._line, self._stream, [plan.subject], wanted | start)
+        elif any(known.config.get(name) != value for name, value in wanted.items()):
+            await create_consumer(self._line, self._stream, [plan.subject], known.config | wanted)
         self._settled = True
 
-    def _start(self) -> dict[str, Any]:
-        """Where a consumer that the server does not know begins."""
+    def _start(self, known: KnownConsumer | None) -> dict[str, Any]:
+        """Where a new consumer begins: it is `known`'s successor, or nobody's."""
         unfinished = min((flight.at for flight in self._flights.values()), default=self._latest)
         if self._stream.settings["retention"] == "workqueue":
             return from_the_start()
+        if known is not None:
+            return starting_behind(known.settled_to)
         if unfinished is not None:
             return starting_at(rfc3339_micro(unfinished))
         if self._plan.look_back is not None:

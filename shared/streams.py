@@ -5,7 +5,7 @@ while everything runs comes back; only its owners change the settings of one tha
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -56,15 +56,19 @@ async def ensure_stream(line: Line, stream: Stream[Any]) -> None:
             await ask(line, f"STREAM.UPDATE.{stream.name}", wanted)
 
 
-async def find_consumer(line: Line, stream: Stream[Any], name: str) -> dict[str, Any] | None:
+class KnownConsumer(NamedTuple):
+    config: dict[str, Any]
+    settled_to: int  # everything up to this sequence was acknowledged
+
+
+async def find_consumer(line: Line, stream: Stream[Any], name: str) -> KnownConsumer | None:
     try:
         info = await ask(line, f"CONSUMER.INFO.{stream.name}.{name}", {})
     except Refused as refusal:
         if refusal.code in (CONSUMER_MISSING, STREAM_MISSING):
             return None
         raise
-    config: dict[str, Any] = info["config"]
-    return config
+    return KnownConsumer(info["config"], info["ack_floor"]["stream_seq"])
 
 
 async def create_consumer(
@@ -99,6 +103,10 @@ def from_now_on() -> dict[str, Any]:
 def from_the_start() -> dict[str, Any]:
     """The only policy that a work queue allows."""
     return {"deliver_policy": "all"}
+
+
+def starting_behind(sequence: int) -> dict[str, Any]:
+    return {"deliver_policy": "by_start_sequence", "opt_start_seq": sequence + 1}
 
 
 def starting_at(moment: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # A consumer that somebody deleted while we were away begins an hour back: what is told twice then
 # is a nuisance, what is never told is a gap.
-PLAN = DurablePlan(name="notify", subject=EVENTS.subjects, look_back=timedelta(hours=1))
+PLAN = DurablePlan(name="notify", subject=EVENTS.subjects, look_back=timedelta(hours=1), fresh=True)
 AGAIN_AFTER = timedelta(seconds=1)
 
 

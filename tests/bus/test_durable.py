@@ -261,3 +261,28 @@ async def test_a_plan_that_changed_is_carried_out(nats: NatsProcess) -> None:
 
     assert info.config is not None
     assert info.config.max_ack_pending == 200
+
+
+async def test_what_a_dead_process_had_in_hand_comes_first(nats: NatsProcess) -> None:
+    """In its place, and without waiting for the server to miss the dead."""
+    plan = DurablePlan(
+        name="notify", subject=EVENTS.subjects, fresh=True, ack_wait=timedelta(minutes=10)
+    )
+    dead, living = Reader(), Reader()
+    async with Bus.connect(nats.url, service="notify") as bus:
+        bus.durable(EVENTS, plan, dead.read)
+        await bus.connected()
+        await store(bus, "done")
+        await eventually(lambda: dead.finished)
+        await eventually(lambda: unacknowledged(nats), lambda left: left == (0, 0))
+        dead.gate.clear()
+        for number in range(5):
+            await store(bus, str(number))
+        await eventually(lambda: len(dead.given) == 6)
+
+        async with Bus.connect(nats.url, service="notify") as other:
+            await store(bus, "new")
+            other.durable(EVENTS, plan, living.read)
+            await eventually(lambda: "new" in living.finished)
+
+    assert living.given[:6] == ["0", "1", "2", "3", "4", "new"]
