@@ -12,6 +12,7 @@ from services.helm.digests import of_common_metadata
 from services.helm.install import install
 from services.helm.plan import Step
 from services.helm.record import Action
+from services.helm.rivals import require_no_rival
 from services.helm.unlock import unlock
 from services.helm.upgrade import upgrade
 from shared.conditions import find
@@ -58,26 +59,27 @@ def in_sync(attempt: Attempt) -> Done:
 
 
 async def _deploy(attempt: Attempt, step: Step) -> None:
+    require_no_rival(attempt.release, attempt.tools.releases)
+    action: Action = "install" if step is Step.INSTALL else "upgrade"
     if step is Step.TAKE_OVER:
         attempt.record = attempt.record.without_history()
     before = attempt.record
     try:
         deployment = await (install if step is Step.INSTALL else upgrade)(attempt)
-    except Failed as error:
+    except (Failed, Stalled) as error:
         attempt.record = replace(attempt.record, history=before.history)
-        raise _not_begun(
-            attempt, "install" if step is Step.INSTALL else "upgrade", error
-        ) from error
+        raise _not_begun(attempt, action, error) from error
     await deployment.run()
 
 
-def _not_begun(attempt: Attempt, action: Action, error: Failed) -> Failed:
-    """It can be tried again at once: nothing of it is stored, and no retry is used up."""
+def _not_begun(attempt: Attempt, action: Action, error: Failed | Stalled) -> Failed | Stalled:
+    """Nothing of it is stored, and no retry is used up; it may be tried again at once."""
     attempt.record = attempt.record.trying(action).failing(action, stored=False)
     attempt.note()
     message = messages.failed(action, attempt.identity, attempt.chart, error)
     released = messages.not_released(action, message)
-    return Failed(
+    ending = Stalled if isinstance(error, Stalled) else Failed
+    return ending(
         message,
         reason=released.reason,
         retry_after=error.retry_after,

@@ -33,7 +33,7 @@ from shared.cluster.inventory import Inventory
 from shared.cluster.objects import ref_of
 from shared.cluster.wanted import Wanted, all_wanted
 from shared.durations import format_duration
-from shared.outcomes import ConditionMark, Failed
+from shared.outcomes import ConditionMark, Failed, Stalled
 
 Events: TypeAlias = tuple[frozenset[str], frozenset[str]]  # of hooks: before, and after
 
@@ -66,7 +66,7 @@ class Deployment:
         self.started = self.attempt.tools.now()
         try:
             await self._deploy()
-        except Failed as error:
+        except (Failed, Stalled) as error:
             if is_passing(error):
                 raise
             await self._fail(error)
@@ -116,7 +116,7 @@ class Deployment:
             case _:
                 return True
 
-    async def _fail(self, error: Failed) -> None:
+    async def _fail(self, error: Failed | Stalled) -> None:
         attempt = self.attempt
         description = _FAILURE[self.action].format(attempt.identity.name, error)
         failed = self.hooks.stored.having_info(status="failed", description=description)

@@ -68,10 +68,11 @@ async def keeping_releases(means: Means) -> AsyncIterator[Keeping]:
             capabilities=KnownCapabilities(cluster),
             digests=ReleaseDigests(means.engine),
             seen=seen,
+            releases=releases,
             now=now,
         )
         kept = Charts(cluster, charts, cross_namespace=means.cross_namespace)
-        reconciler = HelmReleaseReconciler(cluster, tools, kept, releases)
+        reconciler = HelmReleaseReconciler(cluster, tools, kept)
         options = Options(NAME, FIELD_MANAGER, concurrent=means.concurrent)
         controller = Controller(cluster, releases, HelmRelease, reconciler, means.recorder, options)
         controller.also_when(charts, referrers.of_chart)

@@ -8,7 +8,6 @@ from services.helm import dependencies
 from services.helm.attempt import Attempt
 from services.helm.chart import Charts, announced_name, ready_artifact
 from services.helm.convergence import bring_about, in_sync
-from services.helm.dependencies import Releases
 from services.helm.digests import of_common_metadata
 from services.helm.farewell import depart, is_identity_gone, leave_old_target, recorded_identity
 from services.helm.names import identity_of
@@ -28,16 +27,15 @@ from shared.run import Run
 
 
 class HelmReleaseReconciler:
-    def __init__(self, cluster: Cluster, tools: Tools, charts: Charts, releases: Releases) -> None:
+    def __init__(self, cluster: Cluster, tools: Tools, charts: Charts) -> None:
         self._cluster = cluster
         self._tools = tools
         self._charts = charts
-        self._releases = releases
 
     async def reconcile(self, release: HelmRelease, run: Run) -> Done:
         require_served(release)
         chart = await self._charts.requested(release, run)
-        dependencies.require_ready(release, self._releases)
+        dependencies.require_ready(release, self._tools.releases)
         artifact = ready_artifact(chart)
         values = await composed_values(release, self._cluster.read)
         wanted = await self._wanted(release, chart, artifact, values)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from services.helm.capabilities import KnownCapabilities
+from services.helm.dependencies import Releases
 from services.helm.digests import ReleaseDigests
 from services.helm.manifests import Placed
 from services.helm.names import ReleaseIdentity
@@ -31,6 +32,7 @@ class Tools:
     capabilities: KnownCapabilities
     digests: ReleaseDigests
     seen: SeenVersions
+    releases: Releases
     now: Now
 
 

@@ -184,6 +184,27 @@ class Helm:
 
         return await eventually(lambda: self.stored(name), accept, within)
 
+    async def saying(self, message: str, name: str = "shop") -> Manifest:
+        """The HelmRelease once its Ready says this."""
+        return await eventually(
+            lambda: self.stored(name),
+            lambda release: message in condition(release, "Ready")["message"],
+        )
+
+    async def grant(self, account: str) -> None:
+        """Make a ServiceAccount the master of its namespace."""
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"}
+        subject = {"kind": "ServiceAccount", "name": account, "namespace": self.namespace}
+        await self.cluster.create(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": account, "namespace": self.namespace},
+                "roleRef": role,
+                "subjects": [subject],
+            }
+        )
+
     async def object(
         self, name: str, kind: str = "ConfigMap", api_version: str = "v1"
     ) -> Manifest | None:

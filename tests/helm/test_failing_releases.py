@@ -1,7 +1,9 @@
 """What a user sees when a release does not work, and what makes it try again."""
 
+import random
 from typing import Any
 
+from shared.cluster.objects import ObjectRef
 from tests.helm.conftest import Helm, condition
 from tests.support.charts import a_chart, a_config_map
 from tests.support.eventually import eventually
@@ -186,6 +188,84 @@ async def test_a_missing_value_reference_is_named(helm_service: Helm) -> None:
         f"spec.valuesFrom[0]: Secret/{helm.namespace}/login does not exist; add it, or make the "
         "reference optional"
     )
+
+
+async def test_a_record_too_large_for_kubernetes_leaves_the_old_release_alone(
+    helm_service: Helm,
+) -> None:
+    helm = helm_service
+    await helm.release()
+    await helm.publish(CHART)
+    await helm.ready()
+
+    noise = {"noise.txt": random.Random(1).randbytes(1_000_000).hex()}
+    await helm.publish(
+        a_chart(version="1.1.0", templates=GREETING, files=noise, values={"text": "two"}),
+        version="1.1.0",
+    )
+
+    release = await helm.failing("UpgradeFailed")
+    assert "Kubernetes stores 1048576 at most" in condition(release, "Ready")["message"]
+    assert condition(release, "Stalled")["status"] == "True"
+    assert [each["version"] for each in release["status"]["history"]] == [1]
+    assert await helm.records() == {1: "deployed"}
+
+
+async def test_a_broken_record_is_named(helm_service: Helm) -> None:
+    helm = helm_service
+    await helm.release()
+    await helm.publish(CHART)
+    await helm.ready()
+    record = ObjectRef("v1", "Secret", helm.namespace, "sh.helm.release.v1.shop.v1")
+
+    await helm.cluster.merge_patch(record, {"data": {"release": "bm90IGhlbG0="}})
+
+    release = await helm.failing("StateError")
+    assert (
+        f"Secret {helm.namespace}/sh.helm.release.v1.shop.v1 holds no readable Helm release"
+        in (condition(release, "Ready")["message"])
+    )
+    await helm.cluster.delete(record)
+    await helm.ready()
+
+
+async def test_of_two_releases_with_one_name_the_older_keeps_it(helm_service: Helm) -> None:
+    helm = helm_service
+    await helm.release()
+    await helm.publish(CHART)
+    await helm.ready()
+
+    await helm.release("rival", releaseName="shop", values={"text": "mine"})
+    await helm.publish(CHART, name="rival", chart_name="shop")
+
+    release = await helm.failing("ReleaseTaken", "rival")
+    assert f"belongs to HelmRelease {helm.namespace}/shop" in condition(release, "Ready")["message"]
+    assert await helm.records() == {1: "deployed"}
+    await helm.delete("rival")
+    await eventually(lambda: helm.found("rival"), lambda found: found is None)
+    assert await helm.records() == {1: "deployed"}
+
+
+async def test_a_release_has_no_more_rights_than_its_service_account(helm_service: Helm) -> None:
+    helm = helm_service
+    metadata = {"name": "deployer", "namespace": helm.namespace}
+    await helm.cluster.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    await helm.release(serviceAccountName="deployer")
+    await helm.publish(CHART)
+
+    release = await helm.saying("cannot list resource")
+    assert (
+        f"system:serviceaccount:{helm.namespace}:deployer"
+        in (condition(release, "Ready")["message"])
+    )
+    await helm.grant("deployer")
+    await helm.annotate({"reconcile.fluxcd.io/requestedAt": "1"})
+    await helm.ready()
+
+    await helm.cluster.delete(ObjectRef("v1", "ServiceAccount", helm.namespace, "deployer"))
+    await helm.delete()
+    await eventually(helm.found, lambda found: found is None)
+    assert await helm.records() == {1: "deployed"}
 
 
 async def test_a_field_that_is_not_served_is_refused(helm_service: Helm) -> None:
