@@ -47,7 +47,7 @@ TWO = {"replicas": 2}
 
 
 def a_deployment(**status: Any) -> Manifest:
-    full = {"observedGeneration": 1, "conditions": [AVAILABLE, ROLLED_OUT], **ALL}
+    full: dict[str, Any] = {"observedGeneration": 1, "conditions": [AVAILABLE, ROLLED_OUT], **ALL}
     return an_object("Deployment", spec=TWO, **(full | status))
 
 
