@@ -101,6 +101,7 @@ def kwok(program: Path, kubeconfig: Path, stages: Path) -> list[str | Path]:
         f"--kubeconfig={kubeconfig}",
         f"--config={stages}",
         "--manage-all-nodes=true",
+        "--cidr=10.244.0.1/16",
         # Without leases the node is found dead after 40 s, and its pods turn NotReady.
         "--node-lease-duration-seconds=40",
         "--v=WARN",
