@@ -15,13 +15,19 @@ from tests.support.charts import a_chart, a_config_map
 from tests.support.eventually import eventually
 from tests.support.gate import Gate
 
-HOOK = """apiVersion: v1
+HOOKS = """apiVersion: v1
 kind: ConfigMap
 metadata:
   name: {{ .Release.Name }}-hook
   annotations: {helm.sh/hook: "pre-install,pre-upgrade"}
 data:
   text: {{ .Values.text }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .Release.Name }}-once
+  annotations: {helm.sh/hook: "post-install"}
 """
 NAME = "{{ .Release.Name }}"
 VALUES = {"text": "one"}
@@ -29,7 +35,7 @@ OLD = a_chart(
     templates={
         "greeting.yaml": a_config_map(NAME, text="{{ .Values.text }}"),
         "old.yaml": a_config_map(f"{NAME}-old", a="b"),
-        "hook.yaml": HOOK,
+        "hooks.yaml": HOOKS,
     },
     values=VALUES,
 )
@@ -38,7 +44,7 @@ NEW = a_chart(
     templates={
         "greeting.yaml": a_config_map(NAME, text="{{ .Values.text }}"),
         "new.yaml": a_config_map(f"{NAME}-new", a="b"),
-        "hook.yaml": HOOK,
+        "hooks.yaml": HOOKS,
     },
     values={"text": "two"},
 )
@@ -126,6 +132,7 @@ async def is_whole(helm: Helm, release: str, text: str, chart_version: str) -> N
         found = await helm.object(name)
         assert found is not None
         assert found["data"]["text"] == text
+    assert await helm.object(f"{release}-once") is not None
 
 
 def _is_at(release: Manifest, chart_version: str) -> bool:

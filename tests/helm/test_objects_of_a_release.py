@@ -47,20 +47,25 @@ async def test_what_left_the_chart_leaves_the_cluster(helm_service: Helm) -> Non
     assert await helm.object("greeting") is not None
 
 
-async def test_what_a_failed_version_made_does_not_stay_for_ever(helm_service: Helm) -> None:
+async def test_a_failed_version_leaves_nothing_behind_that_nobody_wants(
+    helm_service: Helm,
+) -> None:
     helm = helm_service
+    old = {"old.yaml": a_config_map("old", a="b")}
     await helm.release()
-    await helm.publish(a_chart(templates=GREETING))
+    await helm.publish(a_chart(templates={**GREETING, **old}))
     await helm.ready()
     half = {"half.yaml": a_config_map("half", a="b"), "bad.yaml": a_config_map("bad", a="1")}
     await helm.publish(a_chart(version="1.1.0", templates={**GREETING, **half}), version="1.1.0")
     await helm.failing("UpgradeFailed")
     assert await helm.object("half") is not None
+    assert await helm.object("old") is not None
 
     await helm.publish(a_chart(version="1.2.0", templates=GREETING), version="1.2.0")
     await helm.ready(version=3)
 
     assert await helm.object("half") is None
+    assert await helm.object("old") is None
 
 
 async def test_a_release_is_ready_when_its_objects_are(helm_service: Helm) -> None:
