@@ -21,7 +21,7 @@ from pathlib import Path
 from shared.redaction import redact
 
 _SUBCOMMANDS = frozenset(
-    {"cat-file", "fetch", "fsck", "gc", "init", "ls-remote", "ls-tree", "merge-base", "rev-parse"}
+    {"cat-file", "fetch", "fsck", "gc", "init", "ls-tree", "merge-base", "rev-parse"}
 )
 # What fsck calls errors, but is only untidy: found in old histories of good projects.
 _UNTIDY = (

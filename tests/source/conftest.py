@@ -18,6 +18,7 @@ from services.source.mirror import Mirrors
 from services.source.storage import Storage
 from services.source.web_client import WebClient
 from shared.cluster.client import Cluster
+from tests.support.chart_server import ChartServer, chart_server
 from tests.support.gate import Gate
 from tests.support.holding import held
 from tests.support.source_service import SourceService
@@ -99,3 +100,9 @@ async def idle_service(
 async def service(idle_service: SourceService) -> AsyncIterator[SourceService]:
     async with held(idle_service.running()):
         yield idle_service
+
+
+@pytest.fixture
+async def charts() -> AsyncIterator[ChartServer]:
+    async with chart_server() as server:
+        yield server

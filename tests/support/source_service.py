@@ -178,6 +178,10 @@ class SourceService:
         return path
 
 
+def a_source(kind: str = "HelmRepository", name: str = "charts") -> dict[str, str]:
+    return {"kind": kind, "name": name}
+
+
 def condition(stored: Manifest, kind: str) -> dict[str, Any]:
     conditions: list[dict[str, Any]] = stored.get("status", {}).get("conditions", [])
     return next((each for each in conditions if each["type"] == kind), {})
