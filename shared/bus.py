@@ -126,13 +126,13 @@ class Bus:
         self, stream: Stream[BodyT], subjects: Sequence[str], callback: HintCallback[BodyT]
     ) -> Subscription:
         """Call back, at once and without blocking, for each new message on these subjects."""
-        return self._keep(Hints(self._line, self._ensure, stream, subjects, callback).run())
+        return self._keep(Hints(self._line, stream, subjects, callback).run())
 
     def durable(
         self, stream: Stream[BodyT], plan: DurablePlan, callback: DurableCallback[BodyT]
     ) -> Subscription:
         """Call back for each message that nobody has acknowledged under this name yet."""
-        return self._keep(Durable(self._line, self._ensure, stream, plan, callback).run())
+        return self._keep(Durable(self._line, stream, plan, callback).run())
 
     async def _store(self, message: _Hint) -> None:
         await self._ensure(message.stream)

@@ -27,6 +27,7 @@ from shared.streams import (
     KnownConsumer,
     create_consumer,
     delete_consumer,
+    ensure_stream,
     find_consumer,
     from_the_start,
     starting_at,
@@ -80,13 +81,11 @@ class Durable(Generic[BodyT]):
     def __init__(
         self,
         line: Line,
-        ensure: Callable[[Stream[Any]], Awaitable[None]],
         stream: Stream[BodyT],
         plan: DurablePlan,
         callback: DurableCallback[BodyT],
     ) -> None:
         self._line = line
-        self._ensure = ensure
         self._stream = stream
         self._plan = plan
         self._callback = callback
@@ -110,7 +109,7 @@ class Durable(Generic[BodyT]):
                 raise
 
     async def _listen(self, inbox: Inbox) -> None:
-        await self._ensure(self._stream)
+        await ensure_stream(self._line, self._stream)
         await self._settle()
         consumer = f"{self._stream.name}.{self._plan.name}"
         async with aclosing(frames(self._line, inbox, consumer, self._room)) as incoming:

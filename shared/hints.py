@@ -2,15 +2,15 @@
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeAlias
+from typing import Generic, TypeAlias
 
 from shared import traceparent
 from shared.consuming import Received, bury, frames, place_of, received, stay_attached
 from shared.line import Frame, Inbox, Line
-from shared.streams import create_consumer, from_now_on, starting_at
+from shared.streams import create_consumer, ensure_stream, from_now_on, starting_at
 from shared.subjects import BodyT, Stream, nanoseconds
 
 log = logging.getLogger(__name__)
@@ -30,13 +30,11 @@ class Hints(Generic[BodyT]):
     def __init__(
         self,
         line: Line,
-        ensure: Callable[[Stream[Any]], Awaitable[None]],
         stream: Stream[BodyT],
         subjects: Sequence[str],
         callback: HintCallback[BodyT],
     ) -> None:
         self._line = line
-        self._ensure = ensure
         self._stream = stream
         self._subjects = subjects
         self._callback = callback
@@ -46,7 +44,7 @@ class Hints(Generic[BodyT]):
         await stay_attached(self._line, f"{self._stream.name} hints", self._listen)
 
     async def _listen(self, inbox: Inbox) -> None:
-        await self._ensure(self._stream)
+        await ensure_stream(self._line, self._stream)
         name = f"{self._line.service}-{uuid.uuid4().hex}"
         start = starting_at(self._resume_at) if self._resume_at else from_now_on()
         created = await create_consumer(

@@ -4,6 +4,8 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 
+from nats.js.errors import NotFoundError
+
 from shared.bus import Bus
 from shared.consuming import Received
 from shared.durable import DurablePlan, Later
@@ -206,6 +208,33 @@ async def test_a_deleted_consumer_goes_on_where_it_was(nats: NatsProcess) -> Non
 
         await eventually(lambda: reader.finished, lambda read: "after" in read)
     assert reader.given == ["before", "after"]
+
+
+async def test_what_is_in_hand_is_not_given_again_by_a_new_consumer(nats: NatsProcess) -> None:
+    reader = Reader()
+    async with Bus.connect(nats.url, service="notify") as bus, nats.admin() as admin:
+        await bus.connected()
+        bus.durable(EVENTS, PLAN, reader.read)
+        reader.gate.clear()
+        for number in range(5):
+            await store(bus, str(number))
+        await eventually(lambda: len(reader.given) == 5)
+
+        await admin.jetstream().delete_consumer("EVENTS", "notify")
+        await eventually(lambda: handed_out(nats), lambda pending: pending == 5)
+        reader.gate.set()
+
+        await eventually(lambda: unacknowledged(nats), lambda left: left == (0, 0))
+    assert reader.given == ["0", "1", "2", "3", "4"]
+
+
+async def handed_out(nats: NatsProcess) -> int:
+    async with nats.admin() as admin:
+        try:
+            info = await admin.jetstream().consumer_info("EVENTS", "notify")
+        except NotFoundError:
+            return 0
+    return info.num_ack_pending or 0
 
 
 async def test_a_deleted_stream_comes_back(nats: NatsProcess) -> None:

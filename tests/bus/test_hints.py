@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from nats.js.errors import NotFoundError
 
 from shared.bus import Bus
 from shared.consuming import Received
@@ -98,6 +99,28 @@ async def test_a_stream_that_was_deleted_comes_back(nats: NatsProcess) -> None:
         await admin.jetstream().delete_stream("ARTIFACTS")
 
         await told(bus, ear, "after")
+
+
+async def stream_exists(nats: NatsProcess) -> bool:
+    async with nats.admin() as admin:
+        try:
+            await admin.jetstream().stream_info("ARTIFACTS")
+        except NotFoundError:
+            return False
+    return True
+
+
+async def test_who_only_listens_keeps_the_stream_alive_too(nats: NatsProcess) -> None:
+    async with Bus.connect(nats.url, service="kustomize") as bus:
+        Ear(bus)
+        await eventually(lambda: stream_exists(nats))
+
+        await nats.restart()  # hints live in memory
+        await eventually(lambda: stream_exists(nats))
+        async with nats.admin() as admin:
+            await admin.jetstream().delete_stream("ARTIFACTS")
+
+        await eventually(lambda: stream_exists(nats))
 
 
 async def test_a_consumer_that_was_deleted_misses_nothing(nats: NatsProcess) -> None:
