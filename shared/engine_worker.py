@@ -19,7 +19,7 @@ import msgspec
 from shared.engine_messages import EngineError, EngineLimit, EngineRefused, EngineUnavailable
 
 LINE_LIMIT = 64 << 20  # both ways; the engine keeps the same limit
-_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)  # whatever ran there need not be the cause
+_BY_SIGNAL = (-signal.SIGKILL, -signal.SIGTERM)  # ours or another's: not what ran there
 _OWN_WORDS = (b"engine: ", b"fatal error: ")  # of the program, and of its runtime
 
 
@@ -71,7 +71,7 @@ class Worker:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     _calls: dict[int, _Call] = field(default_factory=dict)
     _last: int = 0
-    _by_us: bool = False  # killed: then what else ran there has nothing to do with it
+    _condemned: bool = False
     _last_words: str = ""
 
     @property
@@ -95,7 +95,7 @@ class Worker:
         return call.answer
 
     def kill(self) -> None:
-        self._by_us = True
+        self._condemned = True
         _kill(self._process)
 
     async def run(self) -> None:
@@ -106,7 +106,7 @@ class Worker:
             _kill(self._process)
         returned = await self._process.wait()
         self.ended.set()
-        guilty = len(self._calls) == 1 and not self._by_us and returned not in _FROM_OUTSIDE
+        guilty = len(self._calls) == 1 and returned not in _BY_SIGNAL
         for call in self._calls.values():
             call.fail(Lost(self._epitaph(returned), guilty=guilty))
         self._calls.clear()
@@ -145,7 +145,7 @@ class Worker:
         call = self._calls.pop(number)
         seconds = self.deadline.total_seconds()
         message = f"not done after {seconds:g} s, which is the limit"
-        call.fail(Lost(message, guilty=not self._by_us))
+        call.fail(Lost(message, guilty=not self._condemned))
         self.kill()
 
     def _epitaph(self, returned: int) -> str:
