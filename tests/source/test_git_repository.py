@@ -80,7 +80,7 @@ async def test_with_nothing_new_a_tick_is_one_request_to_git_and_none_to_kuberne
     await eventually(lambda: len(git_server.requests), lambda count: count >= 5)
 
     assert set(git_server.requests) == {"POST /p.git/git-upload-pack"}
-    assert service.gate.seen == []
+    assert service.requests() == []
 
 
 async def test_other_rules_of_what_to_leave_out_make_another_artifact(

@@ -62,7 +62,7 @@ async def test_an_idle_chart_asks_nobody_anything(
     await eventually(runs_of_charts, lambda runs: runs >= before + 5)
 
     assert charts.seen == []
-    assert service.gate.seen == []
+    assert service.requests() == []
 
 
 @pytest.mark.parametrize(

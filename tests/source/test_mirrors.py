@@ -58,6 +58,17 @@ async def test_an_increment_is_small(shop: Repository, tools: Tools) -> None:
     assert _size(tools.folder / "mirrors") - before < before / 3
 
 
+async def test_history_is_not_fetched(shop: Repository, tools: Tools) -> None:
+    for number in range(5):
+        await shop.commit(str(number), {"a": str(number)})
+
+    await fetched(shop, tools)
+
+    async with opened(tools, shop) as mirror:
+        boundary = (mirror.path / "shallow").read_text().split()
+    assert boundary == [shop.head]
+
+
 async def test_a_force_push_is_followed(shop: Repository, tools: Tools) -> None:
     await shop.commit("second", {"b": "2"})
     await fetched(shop, tools)

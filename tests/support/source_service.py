@@ -61,6 +61,10 @@ class SourceService:
     def storage(self) -> Path:
         return self.folder / "artifacts"
 
+    def requests(self) -> list[str]:
+        """To the API server, but for the watches that any running service has open."""
+        return [line for line in self.gate.seen if "watch=1" not in line]
+
     async def apply(self, kind: str, name: str, **spec: Any) -> None:
         await self.cluster.apply(
             {
