@@ -52,7 +52,7 @@ def a_deployment(**status: Any) -> Manifest:
 
 
 def a_set(**changes: Any) -> Manifest:
-    status = {
+    status: dict[str, Any] = {
         "observedGeneration": 1,
         "replicas": 2,
         "readyReplicas": 2,
@@ -61,7 +61,7 @@ def a_set(**changes: Any) -> Manifest:
         "currentRevision": "a",
         "updateRevision": "a",
     }
-    spec = TWO | changes.pop("spec", {})
+    spec: dict[str, Any] = TWO | changes.pop("spec", {})
     return an_object("StatefulSet", spec=spec, **(status | changes))
 
 
