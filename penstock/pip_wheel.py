@@ -35,7 +35,7 @@ def fetch_pip(folder: Path) -> Path:
     except (urllib.error.URLError, TimeoutError, ValueError) as error:
         raise WheelUnavailable(
             f"no pip from {_without_login(index)}: {error}; set PIP_INDEX_URL, "
-            "or install your system's package python3-venv"
+            "or install your system's packages python3-venv and ca-certificates"
         ) from error
     if hashlib.sha256(raw).hexdigest() != SHA256:
         raise WheelUnavailable(f"{_without_login(index)} offers a {WHEEL} that is not the real one")
