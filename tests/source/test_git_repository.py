@@ -147,6 +147,23 @@ async def test_an_artifact_that_is_lost_or_damaged_is_made_again(
     assert ("ArtifactVerificationFailed" in told) == (damage == "flip")
 
 
+async def test_an_artifact_that_is_lost_for_good_is_not_announced_any_more(
+    service: SourceService, shop: Repository, git_server: GitServer
+) -> None:
+    await service.apply("GitRepository", "shop", url=shop.url, ref=MAIN)
+    stored = await service.ready("GitRepository", "shop")
+    (service.storage / stored["status"]["artifact"]["path"]).unlink()
+
+    async def away(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPBadGateway
+
+    git_server.fault = away
+    stored = await service.request("GitRepository", "shop", "check")
+
+    assert "artifact" not in stored["status"]
+    assert condition(stored, "ArtifactInStorage") == {}
+
+
 async def test_a_restart_finds_everything_as_it_was(
     idle_service: SourceService, shop: Repository, git_server: GitServer
 ) -> None:
@@ -230,11 +247,13 @@ async def test_login_by_secret_its_rotation_and_its_absence(
     await service.secret("login", bearerToken="first-token")
     await service.ready("GitRepository", "shop")
 
-    private.authorization = "Bearer second-token"
     await service.secret("login", bearerToken="second-token")
+    private.authorization = "Bearer second-token"
     head = await private.commit("behind the new token", {"c": "d"})
 
     await service.ready("GitRepository", "shop", f"main@sha1:{head}")
+    refused = [told for told in service.told if told.reason == "AuthenticationFailed"]
+    assert len(refused) == 1  # that it was missing; the rotation alarms nobody
     everything = f"{service.told}{await service.read('GitRepository', 'shop')}"
     assert "first-token" not in everything
     assert "second-token" not in everything

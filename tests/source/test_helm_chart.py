@@ -5,13 +5,8 @@ import yaml
 
 from tests.support.chart_server import ChartServer
 from tests.support.charts import a_chart
-from tests.support.counted import counted
 from tests.support.eventually import eventually
-from tests.support.source_service import SourceService, a_source, condition
-
-
-def runs_of_charts() -> float:
-    return counted("controller_runtime_reconcile_total", controller="helmchart", result="success")
+from tests.support.source_service import SourceService, a_source, condition, runs_of_charts
 
 
 async def test_the_highest_version_in_the_range_is_pulled(

@@ -3,7 +3,8 @@ import pytest
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
 from shared.archive import unpack
-from tests.support.source_service import SourceService, a_source, condition
+from tests.support.eventually import eventually
+from tests.support.source_service import SourceService, a_source, condition, runs_of_charts
 
 MAIN = {"branch": "main"}
 
@@ -114,3 +115,21 @@ async def test_a_path_without_a_chart_waits_for_another_commit(
     await service.apply("HelmChart", "c", chart=path, sourceRef=source)
     stored = await service.not_ready("HelmChart", "c", "InvalidChartReference")
     assert condition(stored, "Stalled")["status"] == "True"
+
+
+async def test_an_idle_chart_does_not_read_its_source_again(
+    service: SourceService, fleet: Repository
+) -> None:
+    await service.apply("GitRepository", "fleet", url=fleet.url, ref=MAIN)
+    source = a_source("GitRepository", "fleet")
+    await service.apply(
+        *("HelmChart", "c"), chart="charts/shop", sourceRef=source, interval="100ms"
+    )
+    await service.ready("HelmChart", "c")
+    stored = await service.read("GitRepository", "fleet")
+    (service.storage / stored["status"]["artifact"]["path"]).unlink()
+    before = runs_of_charts()
+
+    await eventually(runs_of_charts, lambda runs: runs >= before + 3)
+
+    await service.ready("HelmChart", "c")

@@ -20,6 +20,7 @@ from shared.artifact import fetch
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest, ObjectRef
 from shared.resources.meta import Artifact, Resource
+from tests.support.counted import counted
 from tests.support.eventually import eventually
 from tests.support.gate import Gate
 
@@ -180,6 +181,10 @@ class SourceService:
         }
         path.write_text(yaml.safe_dump(config))
         return path
+
+
+def runs_of_charts() -> float:
+    return counted("controller_runtime_reconcile_total", controller="helmchart", result="success")
 
 
 def a_source(kind: str = "HelmRepository", name: str = "charts") -> dict[str, str]:
