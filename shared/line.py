@@ -115,6 +115,7 @@ class Line:
         self._connection: _Connection | None = None
         self._up = asyncio.Event()
         self._complained = False
+        self._closing = False
         self._connecting: asyncio.Task[None]
 
     @classmethod
@@ -133,6 +134,7 @@ class Line:
 
     async def close(self) -> None:
         """For good."""
+        self._closing = True
         self._connecting.cancel()
         await asyncio.wait([self._connecting])
 
@@ -253,8 +255,9 @@ class Line:
         NATS_CONNECTED.set(0)
         connection, self._connection = self._connection, None
         if connection is not None:
-            log.warning("the connection to NATS ended; going on without")
             connection.end()
+            if not self._closing:
+                log.warning("the connection to NATS ended; going on without")
 
     async def _on_error(self, error: Exception) -> None:
         if self._connection is None:

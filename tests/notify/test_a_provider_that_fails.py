@@ -109,6 +109,19 @@ def test_an_outage_is_over_within_seconds() -> None:
     in_virtual_time(scenario())
 
 
+def test_many_failures_at_once_are_one_reason_to_wait() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.provider.takes = 0.1
+        world.provider.answer = down_until(0.15)
+
+        await asyncio.gather(*(world.deliver("x", of=str(number)) for number in range(16)))
+
+        assert seconds() < 0.1 + 0.5 + 16 * 0.1 + 0.1
+
+    in_virtual_time(scenario())
+
+
 def test_different_objects_go_side_by_side_and_one_object_in_order() -> None:
     async def scenario() -> None:
         world = World()
@@ -177,7 +190,7 @@ def test_old_news_is_given_up_and_new_news_is_not(problem: Exception, kept_for: 
             now = BEGIN + timedelta(seconds=seconds())
             await world.deliver("new", of="other", at=now)
 
-        await asyncio.gather(world.deliver(*(str(n) for n in range(10))), later())
+        await asyncio.gather(world.deliver(*(str(n) for n in range(100))), later())
 
         assert world.provider.taken == ["new"]
         assert seconds() < end + 330

@@ -33,11 +33,11 @@ class Queue:
 
     def __init__(self) -> None:
         self.stored: dict[str, tuple[str, Any]] = {}
-        self.failures = 0
+        self.failures: dict[str, int] = {}  # by message: how often it is refused
 
     async def store(self, stream: Stream[Any], subject: str, body: Any, *, message_id: str) -> None:
-        if self.failures:
-            self.failures -= 1
+        if self.failures.get(body.event.message, 0) > 0:
+            self.failures[body.event.message] -= 1
             raise BusUnavailable("away")
         self.stored.setdefault(message_id, (subject, body))
 
@@ -257,7 +257,7 @@ def test_while_the_queue_is_away_events_wait_in_order() -> None:
     async def scenario() -> list[str]:
         world = World(an_alert())
         intake = an_intake(world)
-        world.queue.failures = 100
+        world.queue.failures = {"0": 3, "2": 1}
 
         await asyncio.gather(*(intake.take(from_nats(an_event(str(n)), str(n))) for n in range(5)))
 
