@@ -9,12 +9,15 @@ from dataclasses import replace
 from services.helm import messages
 from services.helm.attempt import Attempt
 from services.helm.digests import of_common_metadata
+from services.helm.faults import is_passing
 from services.helm.install import install
+from services.helm.observe import State
 from services.helm.plan import Step
 from services.helm.record import Action
 from services.helm.rivals import require_no_rival
 from services.helm.unlock import unlock
 from services.helm.upgrade import upgrade
+from shared.artifact import ArtifactFailed
 from shared.conditions import find
 from shared.outcomes import ConditionMark, Done, Failed, Stalled
 
@@ -68,6 +71,9 @@ async def _deploy(attempt: Attempt, step: Step) -> None:
         deployment = await (install if step is Step.INSTALL else upgrade)(attempt)
     except (Failed, Stalled) as error:
         attempt.record = replace(attempt.record, history=before.history)
+        if is_passing(error) or isinstance(error, ArtifactFailed):
+            attempt.note()
+            raise
         raise _not_begun(attempt, action, error) from error
     await deployment.run()
 
@@ -99,8 +105,12 @@ def _given_up(attempt: Attempt) -> Stalled:
     """Ready goes on saying what failed; Stalled says that it will not be tried again."""
     attempt.run.note(status=attempt.requests.handled)
     attempts = attempt.record.attempts(forced=False)
-    action = attempts.last_action or "install"
-    exceeded = messages.retries_exceeded(action, max(attempts.installs, attempts.upgrades))
+    installs = attempt.state is State.ABSENT or attempts.last_action == "install"
+    exceeded = (
+        messages.retries_exceeded("install", attempts.installs)
+        if installs
+        else messages.retries_exceeded("upgrade", attempts.upgrades)
+    )
     released = _released(attempt)
     return Stalled(
         released.message if released else exceeded,

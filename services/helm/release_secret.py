@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from services.helm.names import secret_name
+from shared.clock import parse_rfc3339
 from shared.cluster.objects import Gvk, Manifest
 
 ReleaseJson: TypeAlias = dict[str, Any]
@@ -125,14 +126,18 @@ def unpack(secret: Manifest) -> StoredRelease:
 
 def _require_readable(stored: StoredRelease) -> None:
     """Whatever reads these fields later need not wonder whether they are there."""
-    body = stored.body
+    body, info = stored.body, stored.body["info"]
     named = isinstance(body["name"], str) and isinstance(body["namespace"], str)
     if not (named and stored.version > 0 and stored.status):
         raise ValueError("no name, namespace, version or status")
-    if not isinstance(body.get("manifest", ""), str) or not isinstance(
-        body["chart"]["metadata"], dict
-    ):
+    if not (isinstance(body.get("manifest", ""), str) and isinstance(body["chart"], dict)):
         raise TypeError("no manifest or chart")
+    chart = body["chart"]["metadata"]
+    if not (isinstance(chart["name"], str) and isinstance(chart["version"], str)):
+        raise TypeError("the chart has no name or version")
+    for moment in (info["first_deployed"], info["last_deployed"], info.get("deleted")):
+        if moment:
+            parse_rfc3339(moment)
 
 
 def _decompressed(packed: bytes) -> bytes:

@@ -15,10 +15,13 @@ from services.helm.values import ValueAtPath, Values, ValuesFile, compose
 from shared import documents
 from shared.cluster.objects import Manifest, ObjectRef
 from shared.outcomes import Failed
+from shared.redaction import register
 from shared.resources.helm import HelmRelease
 from shared.resources.helm.release import ValuesReference
 
 DEFAULT_KEY = "values.yaml"
+# Charts repeat values in their errors. Shorter ones (`true`, `8080`) would be hidden everywhere.
+_TELLING = 8
 
 Read: TypeAlias = Callable[[ObjectRef], Awaitable[Manifest | None]]
 
@@ -60,6 +63,8 @@ async def _read(
         missing = "does not exist" if manifest is None else f"has no key {key!r}"
         raise ValuesError(f"{where}: {ref} {missing}; add it, or make the reference optional")
     if reference.target_path:
+        if reference.kind == "Secret" and len(text) >= _TELLING:
+            register(text)
         return ValueAtPath(reference.target_path, text, reference.literal)
     return ValuesFile(_parsed(text, f"{where}: key {key!r} of {ref}"))
 

@@ -124,12 +124,15 @@ class Helm:
         name: str = "shop",
         version: str = "1.0.0",
         chart_name: str | None = None,
+        lost: bool = False,
     ) -> None:
-        """Be the source service: give the release's HelmChart its artifact."""
+        """Be the source service: give the release's HelmChart its artifact, or what was one."""
         ref = self.chart_ref(name)
         await eventually(lambda: self.cluster.read(ref))
         path = f"helmchart/{self.namespace}/{name}-{version}.tgz"
         artifact = self.server.publish(path, chart, version)
+        if lost:
+            self.server.lose(path)
         stored = await self.cluster.read(ref)
         assert stored is not None
         generation = stored["metadata"]["generation"]

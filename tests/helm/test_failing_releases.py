@@ -169,12 +169,27 @@ async def test_an_artifact_of_another_chart_is_not_released(helm_service: Helm) 
     await helm.release()
     await helm.publish(a_chart("evil", templates=GREETING))
 
-    release = await helm.failing("InstallFailed")
+    release = await helm.failing("ArtifactFailed")
 
     assert (
         "holds chart evil@1.0.0, announced was shop@1.0.0"
         in (condition(release, "Ready")["message"])
     )
+
+
+async def test_an_artifact_that_is_gone_is_waited_for(helm_service: Helm) -> None:
+    helm = helm_service
+    await helm.release()
+    await helm.publish(CHART)
+    await helm.ready()
+    lost = a_chart(version="1.1.0", templates=GREETING, values={"text": "two"})
+
+    await helm.publish(lost, version="1.1.0", lost=True)
+
+    release = await helm.failing("ArtifactFailed")
+    assert condition(release, "Stalled")["status"] == ""
+    assert "failures" not in release["status"]
+    assert [each["version"] for each in release["status"]["history"]] == [1]
 
 
 async def test_a_missing_value_reference_is_named(helm_service: Helm) -> None:

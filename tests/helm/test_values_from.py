@@ -7,7 +7,7 @@ import pytest
 
 from services.helm.values_from import ValuesError, composed_values
 from shared.cluster.objects import Manifest, ObjectRef
-from tests.helm.conftest import Helm
+from tests.helm.conftest import Helm, condition
 from tests.support.charts import a_chart, a_config_map
 from tests.support.eventually import eventually
 from tests.support.helm_releases import a_helm_release
@@ -108,6 +108,21 @@ async def test_a_path_that_cannot_be_set_is_named() -> None:
         await values(objects, reference, a="text")
 
     assert SECRET_TEXT not in str(refused.value)
+
+
+async def test_a_secret_that_a_chart_repeats_is_shown_to_nobody(helm_service: Helm) -> None:
+    helm, password = helm_service, "correct-horse-battery"
+    metadata = {"name": "login", "namespace": helm.namespace}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+    await helm.cluster.create({**secret, "stringData": {"password": password}})
+    reference = {"kind": "Secret", "name": "login", "valuesKey": "password", "targetPath": "pass"}
+    await helm.release(valuesFrom=[reference])
+    await helm.publish(a_chart(templates={"x.yaml": '{{ fail (print "bad: " .Values.pass) }}'}))
+
+    release = await helm.failing("InstallFailed")
+
+    assert "bad: ***" in condition(release, "Ready")["message"]
+    assert password not in str(release["status"])
 
 
 async def test_a_change_of_watched_configuration_upgrades_at_once(helm_service: Helm) -> None:

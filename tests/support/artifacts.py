@@ -42,6 +42,10 @@ class ArtifactServer:
             "size": len(content),
         }
 
+    def lose(self, path: str) -> None:
+        """As if it had been collected as garbage."""
+        del self._files[path]
+
     async def _answer(self, request: web.Request) -> web.Response:
         path = request.match_info["path"]
         self.requests.append(path)
