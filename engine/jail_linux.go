@@ -21,6 +21,7 @@ const (
 	openFiles     = 64  // what the runtime and one archive need, with room
 	stackLimit    = 128 // MiB; template recursion ends far below, runaway recursion ends soon
 	softLimitPart = 0.8 // of the memory limit: from there on the collector works harder
+	heapGrowth    = 300 // percent between collections, each of which walks kustomize's schemas
 )
 
 // Jail says what holds this process.
@@ -33,6 +34,7 @@ func enterJail(readable string, memoryLimit int64) (Jail, error) {
 	// The first use of a time zone would look for files.
 	time.Local = time.UTC
 	debug.SetMaxStack(stackLimit << 20)
+	debug.SetGCPercent(heapGrowth)
 	debug.SetMemoryLimit(int64(float64(memoryLimit) * softLimitPart))
 	if err := limitResources(); err != nil {
 		return Jail{}, err

@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
-	"sigs.k8s.io/yaml"
 )
 
 const (
@@ -204,7 +203,7 @@ func render(built *resource.Resource) (json.RawMessage, []byte, error) {
 	if depth := jsonDepth(object); depth > depthOfObjects {
 		return nil, nil, limited("%s is nested %d deep, %d are allowed", built.OrgId(), depth, depthOfObjects)
 	}
-	text, err := yaml.JSONToYAML(object)
+	text, err := yamlText(object)
 	return object, text, err
 }
 

@@ -117,7 +117,8 @@ data:
 apiVersion: acme.io/v1
 kind: Odd
 metadata: {name: odd}
-spec: {mode: 0644, big: 12345678901234567890, float: 1.50, sci: 1e21, no: off, t: 12:30, n: ~}
+spec: {mode: 0644, big: 12345678901234567890, float: 1.50, sci: 1e21, no: off, t: 12:30, n: ~,
+  tiny: 1e-7, max: 18446744073709551615, zero: -0.0, whole: 3.0, many: [100000000000000000000]}
 """,
     },
     "a schema of its own": {
