@@ -12,7 +12,7 @@ from typing import Protocol
 from aiohttp import web
 
 from services.notify.http_limits import LIMITS, Door, Limits
-from services.notify.receiver_types import HOOK_PREFIX, TYPES, NotAuthentic, webhook_path
+from services.notify.receiver_types import TYPES, NotAuthentic, webhook_path
 from services.notify.receivers import token_of
 from services.notify.target import ReadSecret
 from shared.conditions import READY, is_true
@@ -66,11 +66,10 @@ class Webhooks:
         """By the exact request path. Every Receiver is compared: time tells nothing of a path."""
         asked = raw_path.encode(errors="replace")
         found: Receiver | None = None
-        if raw_path.startswith(HOOK_PREFIX):
-            for receiver in self._receivers():
-                path = (receiver.status.webhook_path or "").encode()
-                if hmac.compare_digest(path, asked):
-                    found = receiver
+        for receiver in self._receivers():
+            path = receiver.status.webhook_path
+            if path and hmac.compare_digest(path.encode(), asked):
+                found = receiver
         if found is None:
             raise web.HTTPNotFound
         return found

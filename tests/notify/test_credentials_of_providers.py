@@ -14,30 +14,29 @@ from shared.redaction import redact
 from tests.support.desk import Desk
 from tests.support.sink import Sink, always, running_sink
 
-CANARY = "canary-T0KEN-0123456789"
-
 
 @pytest.mark.parametrize(
-    "where",
+    ("key", "value"),
     [
-        {"token": CANARY},
-        {"headers": f"X-Api-Key: {CANARY}"},
-        {"password": CANARY},
-        {"address": f"https://127.0.0.1:1/hook/{CANARY}?key={CANARY}"},
-        {"proxy": f"http://joe:{CANARY}@127.0.0.1:1"},
+        ("token", "{}"),
+        ("headers", "X-Api-Key: {}"),
+        ("password", "{}"),
+        ("address", "https://127.0.0.1:1/hook/{0}?key={0}"),
+        ("proxy", "http://joe:{}@127.0.0.1:1"),
     ],
 )
 async def test_a_failure_shows_no_credential(
-    desk: Desk, sink: Sink, where: dict[str, str], caplog: pytest.LogCaptureFixture
+    desk: Desk, sink: Sink, key: str, value: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sink.answer = always(403, f"token {CANARY} is not allowed")
-    ref = desk.secret(**where)
+    canary = f"canary-{key}-0123456789"
+    sink.answer = always(403, f"{canary} is not allowed")
+    ref = desk.secret(**{key: value.format(canary)})
 
     with caplog.at_level(logging.DEBUG), pytest.raises((Refused, Unavailable)) as caught:
         await desk.send(type="slack", address=sink.url, **ref)
 
-    assert CANARY not in str(caught.value)
-    assert CANARY not in redact(f"as the log writes it: {CANARY} {caplog.text}")
+    assert canary not in str(caught.value)
+    assert canary not in redact(f"as the log writes it: {canary} {caplog.text}")
 
 
 async def test_a_token_in_the_specs_own_address_is_not_shown(desk: Desk) -> None:
