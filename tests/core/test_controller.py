@@ -135,6 +135,30 @@ async def test_a_new_object_gets_a_finalizer_a_run_and_a_status(
         )
 
 
+async def test_what_was_there_before_the_controller_is_looked_at(
+    cluster: Cluster, namespace: str
+) -> None:
+    world = World(cluster, namespace, Scripted())
+    await world.create()
+    async with held(world.cache.running()):
+        await world.cache.synced()
+        controller = Controller(
+            cluster,
+            world.cache,
+            Kustomization,
+            world.reconciler,
+            world.events,
+            Options("kustomize-controller", "gotk-kustomize-controller"),
+        )
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(controller.run())
+
+            ready = await eventually(lambda: world.condition("Ready"))
+
+            task.cancel()
+    assert ready["status"] == "True"
+
+
 async def test_a_run_that_finds_nothing_new_sends_no_request(
     gate: Gate, gated: Cluster, namespace: str
 ) -> None:
