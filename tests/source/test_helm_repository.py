@@ -41,6 +41,7 @@ async def test_an_index_that_did_not_change_is_not_sent_again(
 
     await eventually(lambda: len(charts.seen), lambda count: count >= 4)
 
+    assert charts.unmodified >= 3
     assert service.requests() == []
     assert len([t for t in service.told if t.reason == "NewArtifact"]) == 1
 

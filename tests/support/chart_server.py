@@ -18,6 +18,7 @@ class ChartServer:
     index: Any = field(default_factory=lambda: {"apiVersion": "v1", "entries": {}})
     charts: dict[str, bytes] = field(default_factory=dict)
     authorization: str = ""
+    unmodified: int = 0  # how often the index was not sent again
     seen: list[tuple[str, str]] = field(default_factory=list)  # path and Authorization
 
     def publish(self, name: str, version: str, content: bytes | None = None, **more: Any) -> None:
@@ -42,6 +43,7 @@ class ChartServer:
         text = self.index if isinstance(self.index, str) else yaml.safe_dump(self.index)
         etag = f'"{hashlib.sha256(text.encode()).hexdigest()}"'
         if request.headers.get("If-None-Match") == etag:
+            self.unmodified += 1
             return web.Response(status=304)
         return web.Response(text=text, headers={"ETag": etag})
 
