@@ -41,8 +41,7 @@ class Hook:
 
     def is_deleted_when(self, policy: str) -> bool:
         # Deleting a definition would take all objects of its kind along.
-        definitions = any(each["kind"] == "CustomResourceDefinition" for each in self.objects)
-        return policy in self.policies and not definitions
+        return policy in self.policies and not any(map(_is_definition, self.objects))
 
 
 class Hooks:
@@ -121,6 +120,10 @@ def hooks_for(stored: StoredRelease, events: frozenset[str]) -> list[Hook]:
         for position, hook in enumerate(hooks)
         if events & set(hook.get("events") or ())
     ]
+
+
+def _is_definition(manifest: Any) -> bool:
+    return isinstance(manifest, dict) and manifest.get("kind") == "CustomResourceDefinition"
 
 
 def in_order(hooks: Iterable[Hook]) -> list[Hook]:

@@ -5,6 +5,7 @@ what is applied, not on the stored manifest, as Helm does.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from services.helm.names import ReleaseIdentity
@@ -12,6 +13,7 @@ from shared import documents
 from shared.cluster.client import Cluster
 from shared.cluster.errors import UnknownKind
 from shared.cluster.objects import Gvk, Manifest
+from shared.cluster.wanted import NotAnObject
 from shared.outcomes import Failed
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -57,7 +59,7 @@ class Placed:
             return served is None or await self._is_namespaced(served)
 
     def _placed(self, manifest: Manifest, is_namespaced: bool) -> Manifest:
-        metadata = dict(manifest.get("metadata") or {})
+        metadata = dict(manifest["metadata"])
         if is_namespaced:
             metadata["namespace"] = metadata.get("namespace") or self._namespace
         else:
@@ -77,7 +79,7 @@ def marked(manifest: Manifest, identity: ReleaseIdentity) -> Manifest:
 def with_metadata(
     manifest: Manifest, *, labels: dict[str, str], annotations: dict[str, str]
 ) -> Manifest:
-    metadata = dict(manifest.get("metadata") or {})
+    metadata = dict(manifest["metadata"])
     if labels:
         metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
     if annotations:
@@ -94,29 +96,48 @@ def is_kept(manifest: Manifest) -> bool:
 def read(manifest: str, what: str) -> list[Manifest]:
     """The objects of a stored manifest; raises UnreadableManifest."""
     try:
-        return [each for each in documents.load_all(manifest) if isinstance(each, dict) and each]
+        return [each for each in documents.load_all(manifest) if each]
     except documents.DocumentError as error:
         raise UnreadableManifest(f"the stored manifest of {what} is not YAML: {error}") from error
 
 
 def _gvk(manifest: Manifest) -> Gvk:
-    return Gvk(str(manifest.get("apiVersion", "")), str(manifest.get("kind", "")))
+    return Gvk(manifest["apiVersion"], manifest["kind"])
 
 
-def _flat(objects: Iterable[Manifest]) -> Iterator[Manifest]:
+def _flat(objects: Iterable[Any]) -> Iterator[Manifest]:
+    """With the items of Lists instead of the Lists; raises NotAnObject."""
     for manifest in objects:
-        items = manifest.get("items")
-        if str(manifest.get("kind", "")).endswith("List") and isinstance(items, list):
-            yield from _flat(item for item in items if isinstance(item, dict))
+        items = manifest.get("items") if isinstance(manifest, dict) else None
+        if isinstance(items, list) and str(manifest.get("kind", "")).endswith("List"):
+            yield from _flat(items)
         else:
+            _require_object(manifest)
             yield manifest
+
+
+def _require_object(manifest: Any) -> None:
+    """What charts render, and what is stored, can have any shape."""
+    metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
+    if not isinstance(metadata, dict):
+        raise NotAnObject("a document among the manifests has no metadata")
+    texts = [manifest.get("apiVersion"), manifest.get("kind"), metadata.get("name")]
+    if not all(isinstance(text, str) and text for text in texts):
+        raise NotAnObject(
+            f"{manifest.get('kind')}/{metadata.get('name')} among the manifests is no object that "
+            "a release can keep: it needs apiVersion, kind and metadata.name"
+        )
+    for part in ("labels", "annotations"):
+        if not isinstance(metadata.get(part) or {}, dict):
+            raise NotAnObject(f"{texts[1]}/{texts[2]}: metadata.{part} must be a mapping")
 
 
 def _defined_scopes(objects: Iterable[Manifest]) -> Iterator[tuple[Gvk, bool]]:
     """Whether the kinds that these objects define are namespaced."""
     for manifest in objects:
         if manifest.get("kind") == "CustomResourceDefinition":
-            spec: dict[str, Any] = manifest.get("spec") or {}
-            for version in spec.get("versions") or ():
-                gvk = Gvk(f"{spec.get('group')}/{version.get('name')}", spec["names"]["kind"])
-                yield gvk, spec.get("scope") == "Namespaced"
+            with suppress(AttributeError, KeyError, TypeError):  # the API server will refuse it
+                spec = manifest["spec"]
+                for version in spec["versions"]:
+                    gvk = Gvk(f"{spec['group']}/{version['name']}", spec["names"]["kind"])
+                    yield gvk, spec.get("scope") == "Namespaced"
