@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -81,7 +82,7 @@ class Post:
         login = proxy.login if proxy else None
         proof = {"Proxy-Authorization": login.authorization} if login else {}
         # Through a tunnel (https) the proof is for the proxy alone, and belongs to its CONNECT.
-        tunnelled = target.address.startswith("https:")
+        tunnelled = urlsplit(target.address).scheme == "https"
         async with self._session.request(
             method,
             target.address,

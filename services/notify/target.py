@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from shared import documents
-from shared.credentials import Basic, Tls, secret_values, tls_credentials
+from shared.credentials import Basic, Tls, secret_values, tls_credentials, without_userinfo
 from shared.durations import InvalidDurationError, parse_duration
 from shared.redaction import register
 from shared.resources.meta import LocalObjectReference
@@ -110,6 +110,7 @@ def _address(provider: Provider, secret: Mapping[str, str]) -> str:
     if len(address) > ADDRESS_LIMIT:
         raise Misconfigured(f"the address is longer than {ADDRESS_LIMIT} characters")
     try:
+        without_userinfo(address)  # so that a password in it is known to the redactor
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
@@ -161,11 +162,15 @@ async def _proxy(
     address = values.get("address") or secret.get("proxy") or provider.spec.proxy
     if not address:
         return None
-    if urlsplit(address).scheme not in {"http", "https"}:
+    try:
+        address, login = without_userinfo(address)
+        scheme = urlsplit(address).scheme
+    except ValueError as error:
+        raise Misconfigured("the proxy's address is not a URL") from error
+    if scheme not in {"http", "https"}:
         raise Misconfigured("the proxy's address must begin with http:// or https://")
     username = values.get("username", "")
-    login = Basic(username, values.get("password", "")) if username else None
-    return Proxy(address, login)
+    return Proxy(address, Basic(username, values.get("password", "")) if username else login)
 
 
 def _timeout(provider: Provider) -> timedelta:
