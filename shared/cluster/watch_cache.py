@@ -36,7 +36,7 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,
 # On a watch where nothing happens the server sends a bookmark every 60 to 75 seconds.
 SILENCE_LIMIT = 90.0
 WATCH_SECONDS = (240, 480)  # a watch ends on the server's side after a random time between these
-FIRST_DELAY, LAST_DELAY = 0.2, 30.0  # of the pauses after failures, doubled each time
+FIRST_DELAY, LAST_DELAY = 0.2, 5.0  # of the pauses after failures, doubled each time
 STEADY = 5.0  # a watch that held for so long is resumed at once
 LINE_LIMIT = 16 * 2**20  # etcd holds 1.5 MiB an object; managedFields and JSON can swell it
 PAGE = 500
