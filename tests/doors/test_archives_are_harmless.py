@@ -118,6 +118,14 @@ def test_a_broken_archive_is_an_error_that_says_so(damage: Callable[[bytes], byt
         list(unpack(damage(whole)))
 
 
+def test_a_header_whose_checksum_is_wrong_is_not_believed() -> None:
+    tar = bytearray(gzip.decompress(tarball(a_file("a"))))
+    tar[0:1] = b"b"
+
+    with pytest.raises(ArchiveError, match="checksum"):
+        list(unpack(gzip.compress(bytes(tar))))
+
+
 @given(st.data())
 def test_no_damage_to_a_tar_gets_past_the_fence(data: st.DataObject) -> None:
     tar = bytearray(gzip.decompress(tarball(a_file("dir/a", b"abc"), a_file("n" * 150, b"d"))))

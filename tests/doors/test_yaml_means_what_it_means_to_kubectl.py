@@ -121,6 +121,7 @@ def test_merges_aliases_and_double_keys_are_resolved(text: str, value: Any) -> N
         "a: !!binary 'a'",
         "a: *b",
         "a: &a [*a]",
+        "a: &a 1\nb: &a [*a]",
         "c: {<<: 1}",
         "a: \x00",
         b"a: \xff\xfe",
