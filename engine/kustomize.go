@@ -9,14 +9,12 @@ import (
 	"path"
 	"regexp"
 	"strings"
-	"sync"
 
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/provider"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
-	"sigs.k8s.io/kustomize/kyaml/openapi"
 )
 
 const (
@@ -70,21 +68,6 @@ func directoryOf(name string) string {
 	return strings.TrimPrefix(path.Join("/", name), "/")
 }
 
-// schemaLock guards kustomize's schemas, which belong to the process: builds that use the built-in ones share
-// it, a build that brings its own has it alone and leaves it as it was.
-var (
-	schemaLock sync.RWMutex
-	schemaOnce sync.Once
-)
-
-// errOwnSchema stops a build that has met a schema of its own while others share the built-in ones.
-var errOwnSchema = errors.New("this build brings its own schema")
-
-// loadSchema fills what builds afterwards only read: kustomize fills it at first need, without a lock for readers.
-func loadSchema() {
-	openapi.Schema()
-}
-
 func buildTree(tree *Tree, trace *Trace, directory string, overlay Overlay) (resmap.ResMap, error) {
 	resources, err := withSharedSchema(func() (resmap.ResMap, error) {
 		return buildOnce(tree, trace, directory, overlay, false)
@@ -95,21 +78,6 @@ func buildTree(tree *Tree, trace *Trace, directory string, overlay Overlay) (res
 	return withOwnSchema(func() (resmap.ResMap, error) {
 		return buildOnce(tree, trace, directory, overlay, true)
 	})
-}
-
-func withSharedSchema(build func() (resmap.ResMap, error)) (resmap.ResMap, error) {
-	schemaOnce.Do(loadSchema)
-	schemaLock.RLock()
-	defer schemaLock.RUnlock()
-	return build()
-}
-
-func withOwnSchema(build func() (resmap.ResMap, error)) (resmap.ResMap, error) {
-	schemaLock.Lock()
-	defer schemaLock.Unlock()
-	defer loadSchema()
-	defer openapi.ResetOpenAPI()
-	return build()
 }
 
 func buildOnce(tree *Tree, trace *Trace, directory string, overlay Overlay, alone bool) (resmap.ResMap, error) {

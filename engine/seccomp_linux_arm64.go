@@ -4,4 +4,4 @@ import "golang.org/x/sys/unix"
 
 const auditArchitecture = unix.AUDIT_ARCH_AARCH64
 
-var architectureCalls = []uint32{unix.SYS_FSTATAT}
+var architectureCalls = []uint32{unix.SYS_NEWFSTATAT}
