@@ -122,8 +122,8 @@ class Controller(Generic[R]):
         """
         for cache in self._prerequisites:
             await cache.synced()
-        for key, _ in self.cache.items():  # also what was listed before we listened
-            self._queue.add(key, urgent=False)
+        for resource in self.cache.values():  # also what was listed before we listened
+            self._queue.add(resource.key, urgent=False)
         async with asyncio.TaskGroup() as runs:
             try:
                 while True:

@@ -43,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
 
 
-_VARIABLES = {
+VARIABLES = {
     name: f"PENSTOCK_{name.upper()}" if name in {"engine", "state"} else name.upper()
     for name in Settings.__struct_fields__
 }
@@ -52,7 +52,7 @@ _VARIABLES = {
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """Raises SettingError for a value that does not fit its variable."""
     given: dict[str, Any] = {}
-    for name, variable in _VARIABLES.items():
+    for name, variable in VARIABLES.items():
         text = environment.get(variable)
         if text:
             given[name] = _address(variable, text) if name.endswith(_ADDRESSES) else text
@@ -60,7 +60,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         return msgspec.convert(given, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         name = str(error).rpartition("$.")[2].strip("`")
-        raise SettingError(f"{_VARIABLES.get(name, name)}={given.get(name)!r}: {error}") from error
+        raise SettingError(f"{VARIABLES.get(name, name)}={given.get(name)!r}: {error}") from error
 
 
 def _address(variable: str, text: str) -> Address:

@@ -5,19 +5,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from penstock.demo.stage import Stage
+from penstock.local.cluster_setup import prepare
 from penstock.local.control_plane import ControlPlane
 from shared.cluster.client import Cluster
-from shared.cluster.objects import Gvk, ObjectRef
+from shared.cluster.objects import Gvk
 from shared.resources.registry import KINDS
-from tests.support.eventually import eventually
 from tests.support.holding import held
 from tests.support.honest import broken_rules
-
-CRDS = Path(__file__).parent.parent / "deploy" / "crds"
-CRD = "apiextensions.k8s.io/v1"
 
 _numbers = itertools.count(1)
 
@@ -32,11 +28,9 @@ async def control_plane(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
 
 @pytest.fixture(scope="session")
 async def cluster(control_plane: ControlPlane) -> AsyncIterator[Cluster]:
-    """The administrator's client; our kinds are served."""
+    """The administrator's client; our kinds are served, our ServiceAccounts have their rights."""
     async with held(Cluster.connect(control_plane.kubeconfig, agent="tests")) as cluster:
-        names = [await _install(cluster, path) for path in sorted(CRDS.glob("*.yaml"))]
-        for name in names:
-            await eventually(lambda name=name: _is_established(cluster, name))  # type: ignore[misc]
+        await prepare(cluster)
         yield cluster
 
 
@@ -54,18 +48,6 @@ async def namespace(cluster: Cluster) -> AsyncIterator[str]:
         if (broken := broken_rules(obj))
     ]
     assert not dishonest
-
-
-async def _install(cluster: Cluster, path: Path) -> str:
-    applied = await cluster.apply(yaml.safe_load(path.read_text()), manager="tests")
-    name: str = applied["metadata"]["name"]
-    return name
-
-
-async def _is_established(cluster: Cluster, name: str) -> bool:
-    stored = await cluster.read(ObjectRef(CRD, "CustomResourceDefinition", "", name))
-    conditions = (stored or {}).get("status", {}).get("conditions", ())
-    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 @pytest.fixture
