@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.archive import ARTIFACT, ArchiveError, Entry, Limits, pack, unpack
@@ -126,6 +126,7 @@ def test_a_header_whose_checksum_is_wrong_is_not_believed() -> None:
         list(unpack(gzip.compress(bytes(tar))))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_damage_to_a_tar_gets_past_the_fence(data: st.DataObject) -> None:
     tar = bytearray(gzip.decompress(tarball(a_file("dir/a", b"abc"), a_file("n" * 150, b"d"))))
@@ -140,6 +141,7 @@ def test_no_damage_to_a_tar_gets_past_the_fence(data: st.DataObject) -> None:
     assert all(is_harmless(entry) for entry in entries)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=600), st.sampled_from([b"0", b"x", b"L", b"g", b"2", b"5"]))
 def test_no_content_of_an_extended_header_gets_past_the_fence(raw: bytes, kind: bytes) -> None:
     info = tarfile.TarInfo("innocent")

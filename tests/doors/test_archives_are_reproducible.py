@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.archive import ArchiveError, Entry, Limits, pack, unpack
@@ -34,6 +34,7 @@ def without_collisions(files: dict[str, bytes]) -> list[Entry]:
     return [Entry(path, 0o600, files[path]) for path in sorted(kept, key=lambda p: p.encode())]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(paths, contents, max_size=12))
 def test_what_is_packed_comes_out_again(files: dict[str, bytes]) -> None:
     entries = without_collisions(files)
@@ -41,6 +42,7 @@ def test_what_is_packed_comes_out_again(files: dict[str, bytes]) -> None:
     assert list(unpack(packed(*entries))) == entries
 
 
+@settings(deadline=None)
 @given(st.dictionaries(paths, contents, max_size=12))
 def test_the_standard_library_reads_the_same_files(files: dict[str, bytes]) -> None:
     entries = without_collisions(files)

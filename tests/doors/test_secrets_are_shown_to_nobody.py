@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.credentials import (
@@ -160,6 +160,7 @@ def test_a_line_of_a_private_key_is_hidden() -> None:
     assert redact("-----BEGIN PRIVATE KEY-----") == "-----BEGIN PRIVATE KEY-----"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=50), st.text(max_size=30))
 def test_no_text_around_a_secret_brings_it_out(around: str, end: str) -> None:
     secret = f"canary-9c1d{end}"

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared import documents
@@ -179,6 +179,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_what_is_written_is_read_back(value: Any) -> None:
     assert documents.load(documents.dump(value)) == value

@@ -109,7 +109,7 @@ paths = st.lists(
 ).map("/".join)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(patterns, st.sets(paths, min_size=1, max_size=30))
 def test_git_itself_agrees(a_repository: Path, pattern: str, some_paths: set[str]) -> None:
     (a_repository / ".git/info/exclude").write_text(pattern)
