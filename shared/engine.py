@@ -62,7 +62,7 @@ class Engine:
         self._binary = binary
         self._command = [
             str(binary),
-            f"--read={readable}",
+            f"--read={readable.absolute()}",
             f"--memory={memory_limit // MEBIBYTE}",
             f"--warm={str(warm).lower()}",
         ]
@@ -146,7 +146,7 @@ class Engine:
         if known is None:
             raise EngineUnavailable(f"tree {digest} is not known here: load it first")
         archive, limit = known
-        return {"tree": digest, "archive": str(archive), "limit": limit}
+        return {"tree": digest, "archive": str(archive.absolute()), "limit": limit}
 
     async def _call(self, operation: str, request: object, answer: type[Answer]) -> Answer:
         body = msgspec.json.encode(request)
