@@ -1,4 +1,7 @@
-"""How hard to knock: freely while a provider answers, one at a time with growing pauses after."""
+"""How hard to knock: freely while a provider answers, one at a time with growing pauses after.
+
+A failure now and then closes nothing: only several in a row, or a provider that asks for patience.
+"""
 
 import asyncio
 import random
@@ -9,6 +12,7 @@ from datetime import timedelta
 from services.notify.posting import NotDelivered, Unavailable
 
 FIRST_PAUSE, LAST_PAUSE = timedelta(milliseconds=500), timedelta(seconds=15)
+CLOSES_AFTER = 3  # failures with no success between them
 
 
 class Gate:
@@ -17,33 +21,35 @@ class Gate:
     def __init__(self) -> None:
         self.successes = 0
         self.problem: NotDelivered | None = None  # why it is closed
-        self._failures = 0
+        self._failures = 0  # in a row
+        self._closings = 0  # the same, but of those that passed together only one counts
         self._quiet_until = 0.0
         self._one = asyncio.Lock()
 
     @asynccontextmanager
     async def passage(self) -> AsyncIterator[int]:
-        """Gives what `closed_by` wants to know."""
+        """Gives what `failed` wants to know."""
         if self.problem is None:
-            yield self._failures
+            yield self._closings
             return
         async with self._one:
             await asyncio.sleep(max(0.0, self._quiet_until - _time()))
-            yield self._failures
+            yield self._closings
 
-    def opened(self) -> None:
+    def succeeded(self) -> None:
         self.successes += 1
         self.problem = None
-        self._failures = 0
+        self._failures = self._closings = 0
 
-    def closed_by(self, problem: NotDelivered, passed_at: int) -> None:
-        """Of those that passed together, only the first to fail counts."""
-        if passed_at != self._failures:
-            return
-        self.problem = problem
+    def failed(self, problem: NotDelivered, passed_at: int) -> None:
         self._failures += 1
         asked = problem.retry_after if isinstance(problem, Unavailable) else None
-        pause = asked or pause_after(self._failures)
+        is_streak = self._failures >= CLOSES_AFTER
+        if passed_at != self._closings or not (self.problem or is_streak or asked):
+            return
+        self.problem = problem
+        self._closings += 1
+        pause = asked or pause_after(self._closings)
         self._quiet_until = _time() + pause.total_seconds()
 
 

@@ -68,9 +68,11 @@ class Lane:
             if alone >= HOPELESS_AFTER or self._is_over(problem, received.at):
                 self._give_up(received, problem)
                 return "given_up"
-            if self._gate.successes > taken:  # others were taken meanwhile
+            fails_alone = self._gate.successes > taken  # others were taken meanwhile
+            if fails_alone:
                 alone, taken = alone + 1, self._gate.successes
-                await asyncio.sleep(pause_after(alone).total_seconds())
+            if fails_alone or self._gate.problem is None:
+                await asyncio.sleep(pause_after(max(alone, 1)).total_seconds())
 
     async def _next_problem(self, received: Received[Delivery]) -> Exception | None:
         closed = self._gate.problem
@@ -79,9 +81,9 @@ class Lane:
         async with self._gate.passage() as passed_at:
             problem = await self._attempt(received)
             if isinstance(problem, NotDelivered) and not isinstance(problem, Rejected):
-                self._gate.closed_by(problem, passed_at)
+                self._gate.failed(problem, passed_at)
             else:
-                self._gate.opened()
+                self._gate.succeeded()
         if isinstance(problem, NotDelivered):
             self._report(received.body.alert, f"Provider {self._key}: {problem}")
         return problem

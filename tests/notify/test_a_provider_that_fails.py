@@ -1,6 +1,7 @@
 """One lane, in virtual time: what an outage, a refusal and a crash of judgement cost."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -218,11 +219,11 @@ def test_one_that_never_goes_through_does_not_hold_up_the_others_for_ever() -> N
     in_virtual_time(scenario())
 
 
-def test_three_failures_in_ten_lose_nothing() -> None:
+def test_three_failures_in_ten_lose_nothing_and_cost_little_time() -> None:
     async def scenario() -> None:
         world = World()
-        turns = iter(range(10**9))
-        world.provider.answer = lambda _: Unavailable("503") if next(turns) % 10 < 3 else None
+        dice = random.Random(7)
+        world.provider.answer = lambda _: Unavailable("503") if dice.random() < 0.3 else None
 
         await asyncio.gather(
             *(world.deliver(*(f"{n}-{m}" for m in range(5)), of=str(n)) for n in range(16))
@@ -232,6 +233,7 @@ def test_three_failures_in_ten_lose_nothing() -> None:
         for number in range(16):
             mine = [m for m in world.provider.taken if m.startswith(f"{number}-")]
             assert mine == [f"{number}-{m}" for m in range(5)]
+        assert seconds() < 8
 
     in_virtual_time(scenario())
 
