@@ -107,10 +107,9 @@ def checks_of(attempt: Attempt, plan: Plan, changes: ChangeSet) -> list[Check]:
     spec = attempt.kustomization.spec
     answers = {change.id: change.answer for change in changes}
     if spec.wait:
+        skipped = changes.skipped
         return [
-            Check(each.ref, answers.get(each.id))
-            for each in plan.wanted
-            if each.id not in changes.skipped
+            Check(each.ref, answers.get(each.id)) for each in plan.wanted if each.id not in skipped
         ]
     checks = []
     for named in spec.health_checks:

@@ -1,13 +1,13 @@
 """An empty build never empties the cluster by surprise."""
 
 from services.kustomize.plan import Plan
-from shared.outcomes import Stalled
+from shared.outcomes import Failed
 from shared.resources.kustomize import Kustomization
 
 ANNOTATION = "penstock.dev/prune-all"
 
 
-class WouldDeleteEverything(Stalled):
+class WouldDeleteEverything(Failed):
     reason = "PruneFailed"
 
 

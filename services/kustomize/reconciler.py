@@ -25,8 +25,8 @@ from services.kustomize.mass_prune import refuse_to_delete_everything
 from services.kustomize.plan import Plan
 from services.kustomize.source import Sources, origin_revision
 from services.kustomize.stored import is_settled_at, stored_inventory
-from services.kustomize.telling import changes_told, deletions
-from services.kustomize.unserved import refuse_what_is_not_served
+from services.kustomize.telling import changes_told, deletions, drift_told
+from services.kustomize.usable import require_usable
 from shared.clock import Now
 from shared.cluster.apply_engine import ApplyEngine
 from shared.cluster.changes import ChangeSet
@@ -56,7 +56,7 @@ class KustomizationReconciler:
     now: Now
 
     async def reconcile(self, kustomization: Kustomization, run: Run) -> Done:
-        refuse_what_is_not_served(kustomization)
+        require_usable(kustomization)
         artifact = self.sources.artifact_of(kustomization)
         await self.dependencies.require(kustomization, artifact, run)
         attempt = self._attempt(kustomization, artifact, run)
@@ -111,7 +111,7 @@ class KustomizationReconciler:
             raise
         finally:
             if changes.different:
-                attempt.run.event("info", PROGRESSING, changes_told(changes))
+                attempt.run.event("info", PROGRESSING, changes_told(changes), drift_told(changes))
         return changes
 
     async def _prune(self, attempt: Attempt, plan: Plan) -> Pruned:

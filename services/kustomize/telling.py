@@ -10,6 +10,12 @@ def changes_told(changes: ChangeSet) -> str:
     return "\n".join(map(str, changes.different))
 
 
+def drift_told(changes: ChangeSet) -> dict[str, str]:
+    """Metadata: what somebody else had changed, and who."""
+    told = "; ".join(map(str, changes.drift))
+    return {"drift": told} if told else {}
+
+
 def deletions(pruned: Pruned) -> str:
     """In the order of deletion: the reverse of apply order."""
     order = sorted(pruned.deleted, key=lambda ref: sort_key(ObjectId.of(ref)), reverse=True)

@@ -113,7 +113,6 @@ class AppliedIndex:
         # An older object's end is no news of the one that took its place.
         if record is not None and last.uid == record.live.uid:
             self._mark(id_, record, None)
-            del self._records[id_]
 
     def _mark(self, id_: ObjectId, record: Applied, author: Author | None) -> None:
         is_news = record.drift is None

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from shared.cluster.applied import Applied
 from shared.cluster.changes import Action, Change, ChangeSet
 from shared.cluster.client import Cluster
 from shared.cluster.drift import DriftWatch
@@ -148,12 +149,12 @@ class Applier:
             if live is not None:  # so that a control key that is taken off again is noticed
                 self._index.record(key, mandate.owner, b"", live)
             return Change(wanted.ref, "skipped")
+        record = self._index.record_of(key)
         with self._index.applying(key):
-            answer = await self._write(mandate, wanted, controls)
-            after = self._reader.of(answer)
-            action = self._action(key, live, after, wanted)
+            answer, after = await self._write(mandate, wanted, controls)
             self._index.record(key, mandate.owner, wanted.digest, after)
-        return Change(wanted.ref, action, answer)
+        action = _action(live, record, after, wanted)
+        return Change(wanted.ref, action, answer, record.drift if record else None)
 
     async def _must_leave_alone(
         self, cluster: Cluster, wanted: Wanted, controls: Controls, live: Live | None
@@ -164,18 +165,20 @@ class Applier:
             return False
         return live is not None or await cluster.read(wanted.ref) is not None
 
-    async def _write(self, mandate: Mandate, wanted: Wanted, controls: Controls) -> Manifest:
+    async def _write(
+        self, mandate: Mandate, wanted: Wanted, controls: Controls
+    ) -> tuple[Manifest, Live]:
+        """The object as it is after the apply, and after taking over what others had of it."""
         answer = await self._send(mandate, wanted, controls)
-        if controls.ssa == "merge":
-            return answer
+        after = self._reader.of(answer)
         for _ in range(CONFLICT_TRIES):
-            after = self._reader.of(answer)
-            if not (after.predecessors or after.has_legacy):
+            if controls.ssa == "merge" or not (after.predecessors or after.has_legacy):
                 break
             with suppress(Conflict):  # it changed in between: look again
                 await take_over(mandate.cluster, answer, self._reader)
             answer = await self._send(mandate, wanted, controls)
-        return answer
+            after = self._reader.of(answer)
+        return answer, after
 
     async def _send(self, mandate: Mandate, wanted: Wanted, controls: Controls) -> Manifest:
         cluster, manager = mandate.cluster, self._reader.manager
@@ -191,22 +194,22 @@ class Applier:
                 await remove_for_recreation(cluster, wanted.ref)
         return await cluster.apply_encoded(wanted.ref, wanted.body, manager=manager)
 
-    def _action(self, key: ObjectId, live: Live | None, after: Live, wanted: Wanted) -> Action:
-        """What the apply did, from what was known of the object and what the answer shows."""
-        record = self._index.record_of(key)
-        known = [each for each in (live, record and record.live) if each]
-        if not known:
-            return "created" if after.is_new else "configured"
-        before = max(known, key=lambda each: each.version)
-        if before.uid != after.uid:
-            return "created"
-        if before.version == after.version:
-            return "unchanged"
-        if record is not None and record.sent not in (b"", wanted.digest):
-            return "configured"
-        # Somebody's status update may lie between; our own fields tell whether we changed any.
-        same = (before.fields, before.fields_time) == (after.fields, after.fields_time)
-        return "unchanged" if same else "configured"
+
+def _action(live: Live | None, record: Applied | None, after: Live, wanted: Wanted) -> Action:
+    """What the apply did, from what was known of the object and what the answer shows."""
+    known = [each for each in (live, record and record.live) if each]
+    if not known:
+        return "created" if after.is_new else "configured"
+    before = max(known, key=lambda each: each.version)
+    if before.uid != after.uid:
+        return "created"
+    if before.version == after.version:
+        return "unchanged"
+    if record is not None and record.sent not in (b"", wanted.digest):
+        return "configured"
+    # Somebody's status update may lie between; our own fields tell whether we changed any.
+    same = (before.fields, before.fields_time) == (after.fields, after.fields_time)
+    return "unchanged" if same else "configured"
 
 
 def _may_recreate(mandate: Mandate, wanted: Wanted, controls: Controls, refused: Invalid) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
+from shared.cluster.applied import Drift
 from shared.cluster.inventory import ObjectId
 from shared.cluster.objects import Manifest, ObjectRef
 from shared.cluster.order import sort_key
@@ -11,11 +12,12 @@ Action: TypeAlias = Literal["created", "configured", "unchanged", "skipped", "de
 
 
 class Change(NamedTuple):
-    """`answer` is the object after the apply, when one was sent."""
+    """`answer` is the object after the apply, when one was sent; `drift` what made it needed."""
 
     ref: ObjectRef
     action: Action
     answer: Manifest | None = None
+    drift: Drift | None = None
 
     @property
     def id(self) -> ObjectId:
@@ -52,6 +54,11 @@ class ChangeSet:
     def different(self) -> list[Change]:
         """In apply order, what is not as it was before."""
         return [change for change in self if change.action not in ("unchanged", "skipped")]
+
+    @property
+    def drift(self) -> list[Drift]:
+        """What had drifted, and is put right by this."""
+        return [change.drift for change in self if change.drift is not None]
 
     @property
     def skipped(self) -> frozenset[ObjectId]:
