@@ -11,6 +11,8 @@ from shared.outcomes import Marks
 from shared.resources.meta import Condition, Resource
 
 REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
+# Configuration with this label is watched: a change of it need not wait for the interval.
+WATCHED = "reconcile.fluxcd.io/watch=Enabled"
 
 Json = Any
 

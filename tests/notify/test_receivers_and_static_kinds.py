@@ -101,6 +101,28 @@ async def test_a_receiver_without_its_token_says_so_and_recovers(
     await eventually(lambda: fleet.ready("hook"), lambda seen: seen[0] == "True")
 
 
+async def test_a_labelled_token_counts_as_soon_as_it_changes(
+    service: ServiceProcess, fleet: Fleet
+) -> None:
+    label = {"reconcile.fluxcd.io/watch": "Enabled"}
+    await fleet.secret("token", label, token="old")
+    spec = {
+        "type": "generic",
+        "interval": "1h",
+        "secretRef": {"name": "token"},
+        "resources": [SOURCE],
+    }
+    await fleet.create("Receiver", "hook", spec, "v1")
+    await eventually(lambda: fleet.ready("hook"), lambda seen: seen[0] == "True")
+
+    await fleet.secret("token", label, token="new")
+
+    path = webhook_path("new", "hook", fleet.namespace)
+    await eventually(
+        lambda: fleet.status("Receiver", "hook"), lambda status: status["webhookPath"] == path
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "names"),
     [

@@ -30,13 +30,19 @@ class Fleet:
             }
         )
 
-    async def secret(self, name: str, **values: str) -> None:
+    async def secret(
+        self, name: str, labels: dict[str, str] | None = None, /, **values: str
+    ) -> None:
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
         await self.cluster.apply(
             {
                 "apiVersion": "v1",
                 "kind": "Secret",
-                "metadata": {"name": name, "namespace": self.namespace},
+                "metadata": {
+                    "name": name,
+                    "namespace": self.namespace,
+                    "labels": labels or {},
+                },
                 "data": data,
             },
             manager="tests",
