@@ -33,6 +33,8 @@ from shared.cluster.client import Cluster
 STAGES = CHECKOUT / "deploy" / "local" / "kwok-stages.yaml"
 READY_WITHIN = timedelta(seconds=60)
 
+# A few hundred MiB more for a quarter less of the API server's CPU: it shares few cores with us.
+LEAN = {"GOGC": "400"}
 NODE = {
     "apiVersion": "v1",
     "kind": "Node",
@@ -133,7 +135,7 @@ class ControlPlane:
             command=command,
             folder=self.folder,
             log=private_folder(self.folder / "logs") / f"{name}.log",
-            environment={"PATH": os.defpath, "HOME": str(self.folder)},
+            environment={"PATH": os.defpath, "HOME": str(self.folder), **LEAN},
             ready=ready,
         )
         return self.supervisor.start(program)
