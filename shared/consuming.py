@@ -128,6 +128,8 @@ async def stay_attached(line: Line, what: str, attach: Callable[[Inbox], Awaitab
             if str(error) != complaint:
                 complaint = str(error)
                 log.info("listening again soon", extra={"consumer": what, "error": complaint})
+        except Exception:
+            log.exception("a consumer ended in an unexpected error", extra={"consumer": what})
         lasted = timedelta(seconds=clock() - began)
         pause = FIRST_PAUSE if lasted > LAST_PAUSE else min(pause * 2, LAST_PAUSE)
         await asyncio.sleep(pause.total_seconds())

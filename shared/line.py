@@ -30,6 +30,10 @@ RECONNECT_AFTER = timedelta(milliseconds=250)
 PING_EVERY = 10  # seconds
 
 
+# What the library reports of a connection that is about to end.
+_ENDINGS = (OSError, nats.errors.UnexpectedEOF, nats.errors.StaleConnectionError)
+
+
 class BusError(Exception):
     """NATS did not do what was asked; nothing here is fatal to a caller."""
 
@@ -193,28 +197,35 @@ class Line:
         if not self._url:
             return
         while True:
-            await self._one_connection()
+            try:
+                await self._one_connection()
+            except Exception:
+                # A bug, ours or the library's, must not end a service that works without NATS.
+                log.exception("a connection to NATS ended in an unexpected error")
             await asyncio.sleep(RECONNECT_AFTER.total_seconds())
 
     async def _one_connection(self) -> None:
-        client = Client()
-        lost = asyncio.Event()
+        try:
+            who = self._read_credentials()
+        except (OSError, ValueError) as error:
+            self._complain(error)
+            return
+        client, lost = Client(), asyncio.Event()
 
         async def closed() -> None:
             lost.set()
 
         try:
-            await self._connect(client, closed)
+            await self._connect(client, who, closed)
             self._begin(client)
             await lost.wait()
-        except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
+        except (nats.errors.Error, OSError, TimeoutError) as error:
             self._complain(error)
         finally:
             self._end()
             await _close(client)
 
-    async def _connect(self, client: Client, closed: Callback) -> None:
-        who = self._read_credentials()
+    async def _connect(self, client: Client, who: Credentials | None, closed: Callback) -> None:
         await client.connect(
             servers=self._url.split(","),
             name=f"penstock-{self.service}",
@@ -262,7 +273,7 @@ class Line:
     async def _on_error(self, error: Exception) -> None:
         if self._connection is None:
             self._complain(error)
-        else:
+        elif not isinstance(error, _ENDINGS):
             # A refused subject, a slow consumer: the connection lives on.
             log.warning("NATS reports a problem", extra={"error": str(error)})
 
@@ -277,7 +288,8 @@ async def _close(client: Client) -> None:
     try:
         async with asyncio.timeout(CLOSE_WITHIN.total_seconds()):
             await client.close()
-    except (nats.errors.Error, OSError, TimeoutError):
+    except (nats.errors.Error, OSError, TimeoutError, AssertionError):
+        # The assertion is the library's, for a client that never got as far as a socket.
         log.debug("the connection to NATS did not close cleanly")
 
 
