@@ -11,7 +11,7 @@ async def let_go(
     subject: Subject, stale: Inventory, propagation: str = "Background"
 ) -> dict[ObjectRef, str]:
     """What is on its way out, with uids; raises Failed with what could not be deleted."""
-    subject.tools.objects.applier.forget(stale)
+    subject.tools.objects.applier.forget(subject.release.key, stale)
     may_delete = deletable_by(subject.identity, subject.release.key)
     pruned = await Pruner(subject.cluster, may_delete, propagation).prune(stale)
     pruned.raise_for_survivors()

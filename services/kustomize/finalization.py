@@ -8,6 +8,7 @@ that was killed half-way finds what is left in the inventory.
 from dataclasses import dataclass
 
 from services.kustomize.attempt import timeout_of
+from services.kustomize.handover import Handover
 from services.kustomize.identity import identity_of, is_missing
 from services.kustomize.stored import stored_inventory
 from services.kustomize.telling import deletions
@@ -28,11 +29,12 @@ PRUNE_FAILED = "PruneFailed"
 class Finalization:
     cluster: Cluster
     objects: ApplyEngine
+    handover: Handover
 
     async def finish(self, kustomization: Kustomization, run: Run) -> None:
         """Raises Failed when something could not be deleted."""
         inventory = stored_inventory(kustomization)
-        self.objects.applier.forget(inventory)
+        self.objects.applier.forget(kustomization.key, inventory)
         if not (inventory and _deletes(kustomization)):
             return
         if await is_missing(kustomization, self.cluster):
@@ -40,6 +42,7 @@ class Finalization:
             run.event("error", PRUNE_FAILED, f"unable to prune objects: {kept}")
             return
         cluster = identity_of(kustomization, self.cluster)
+        inventory -= await self.handover.wanted_by_others(kustomization, inventory)
         pruned = await self._delete(kustomization, cluster, inventory, run)
         if kustomization.spec.deletion_policy == "WaitForTermination":
             await _until_gone(kustomization, cluster, pruned, run)

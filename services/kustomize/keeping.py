@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from services.kustomize.build import Artifacts, Engine, Planner
 from services.kustomize.depends_on import Dependencies
 from services.kustomize.finalization import Finalization
+from services.kustomize.handover import Handover
 from services.kustomize.health_checks import HealthChecks, mark_of
 from services.kustomize.nudges import Nudges
 from services.kustomize.plan import OWNERSHIP
@@ -97,14 +98,17 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
             caches.sources, caches.kustomizations, no_cross_namespace=not means.cross_namespace
         )
         dependencies = Dependencies(caches.kustomizations)
+        planner = Planner(means.engine, means.artifacts, means.cluster)
+        handover = Handover(caches.kustomizations, sources, planner)
         reconciler = KustomizationReconciler(
             cluster=means.cluster,
             sources=sources,
             dependencies=dependencies,
-            planner=Planner(means.engine, means.artifacts, means.cluster),
+            planner=planner,
             objects=objects,
             health=HealthChecks(objects.health, caches.kustomizations, sources, nudges),
-            finalization=Finalization(means.cluster, objects),
+            handover=handover,
+            finalization=Finalization(means.cluster, objects, handover),
             now=means.now,
         )
         controller = _controller(means, caches, reconciler)

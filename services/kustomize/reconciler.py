@@ -18,6 +18,7 @@ from services.kustomize.attempt import Attempt, failing_as, phase
 from services.kustomize.build import Planner
 from services.kustomize.depends_on import Dependencies
 from services.kustomize.finalization import Finalization
+from services.kustomize.handover import Handover
 from services.kustomize.health_checks import HEALTHY, HealthChecks
 from services.kustomize.history import recorded, with_ending
 from services.kustomize.identity import identity_of
@@ -31,6 +32,7 @@ from shared.clock import Now
 from shared.cluster.apply_engine import ApplyEngine
 from shared.cluster.changes import ChangeSet
 from shared.cluster.client import Cluster
+from shared.cluster.inventory import Inventory
 from shared.cluster.prune import Pruned
 from shared.cluster.refusal import Refused
 from shared.conditions import PROGRESSING
@@ -52,6 +54,7 @@ class KustomizationReconciler:
     planner: Planner
     objects: ApplyEngine
     health: HealthChecks
+    handover: Handover
     finalization: Finalization
     now: Now
 
@@ -117,20 +120,30 @@ class KustomizationReconciler:
     async def _prune(self, attempt: Attempt, plan: Plan) -> Pruned:
         """Runs only after everything was applied: an object that was refused is still wanted."""
         stale = stored_inventory(attempt.kustomization) - plan.inventory
-        self.objects.applier.forget(stale)
+        self.objects.applier.forget(attempt.kustomization.key, stale)
         if not (stale and attempt.kustomization.spec.prune):
             attempt.run.note(status={"inventory": plan.inventory.to_status()})
             return Pruned()
-        refuse_to_delete_everything(attempt.kustomization, plan)
+        handed_over = await self.handover.wanted_by_others(attempt.kustomization, stale)
+        refuse_to_delete_everything(attempt.kustomization, plan, stale - handed_over)
         pruner = self.objects.pruner(attempt.cluster, attempt.kustomization.key)
         async with phase(attempt, "PruneFailed"):
-            pruned = await pruner.prune(stale)
-        inventory = plan.inventory | pruned.surviving
+            pruned = await pruner.prune(stale - handed_over)
+        kept = self._still_labelled(attempt, handed_over)
+        inventory = plan.inventory | kept | pruned.surviving
         attempt.run.note(status={"inventory": inventory.to_status()})
         if pruned.deleted:
             attempt.run.event("info", PROGRESSING, deletions(pruned))
         pruned.raise_for_survivors()
         return pruned
+
+    def _still_labelled(self, attempt: Attempt, handed_over: Inventory) -> Inventory:
+        """What its new owner has not applied yet stays on our record until it has."""
+        return Inventory(
+            (id_, version)
+            for id_, version in handed_over.items()
+            if (live := self.objects.drift.live(id_)) and live.owner == attempt.kustomization.key
+        )
 
     async def _require_health(
         self, attempt: Attempt, plan: Plan, changes: ChangeSet

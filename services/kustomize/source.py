@@ -65,6 +65,10 @@ class Sources:
             raise SourceNotReady("Source artifact not found, retrying in 30s")
         return artifact
 
+    def referrers_of(self, kustomization: Kustomization) -> frozenset[NamespacedName]:
+        """All that use the same source."""
+        return self._referrers.of(source_of(kustomization))
+
     def affected(
         self, before: Resource[Any, Any] | None, after: Resource[Any, Any] | None
     ) -> Iterable[NamespacedName]:

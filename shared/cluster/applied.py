@@ -62,9 +62,11 @@ class AppliedIndex:
     def record_of(self, id_: ObjectId) -> Applied | None:
         return self._records.get(id_)
 
-    def forget(self, id_: ObjectId) -> None:
-        """It is no longer ours, or about to be deleted by us."""
-        self._records.pop(id_, None)
+    def forget(self, id_: ObjectId, owner: NamespacedName) -> None:
+        """It is no longer the owner's, or about to be deleted; another owner's record stays."""
+        record = self._records.get(id_)
+        if record is not None and record.owner == owner:
+            del self._records[id_]
 
     @contextmanager
     def applying(self, id_: ObjectId) -> Iterator[None]:

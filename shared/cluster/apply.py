@@ -77,10 +77,10 @@ class Applier:
         """What is not known to be in the cluster as it shall be."""
         return [each for each in wanted if not self._holds(owner, each)]
 
-    def forget(self, ids: Iterable[ObjectId]) -> None:
-        """They are nobody's any more: what happens to them is no drift."""
+    def forget(self, owner: NamespacedName, ids: Iterable[ObjectId]) -> None:
+        """They are not the owner's any more: what happens to them is no drift of his."""
         for id_ in ids:
-            self._index.forget(self._drift.key_of(id_))
+            self._index.forget(self._drift.key_of(id_), owner)
 
     async def apply(self, mandate: Mandate, wanted: Iterable[Wanted]) -> ChangeSet:
         """Raises Refused, after trying everything that could be tried, with all refusals in it."""

@@ -124,12 +124,20 @@ def test_the_end_of_an_older_object_of_that_name_is_no_news() -> None:
 
 def test_what_we_gave_up_may_change_as_it_likes() -> None:
     index = Index()
-    index.forget(ID)
+    index.forget(ID, OWNER)
 
     index.seen(ID, live(11, fields=b"fewer"))
     index.vanished(ID, live(12))
 
     assert index.told == []
+
+
+def test_what_another_has_taken_is_not_forgotten_for_him() -> None:
+    index = Index()
+
+    index.forget(ID, OTHER)
+
+    assert index.is_in_place()
 
 
 def test_our_own_apply_is_no_drift_though_its_event_comes_first() -> None:
