@@ -51,9 +51,8 @@ async def test_the_old_owner_lets_go_of_it_in_the_end(world: World) -> None:
 
 
 async def test_a_kustomization_that_gave_everything_away_may_be_empty(world: World) -> None:
-    first = await world.publish(
-        {"a/moves.yaml": config_map("moves"), "b/own.yaml": config_map("b")}
-    )
+    own = {"b/own.yaml": config_map("b")}
+    first = await world.publish({"a/moves.yaml": config_map("moves"), **own})
     for name in ("a", "b"):
         await world.create(name, path=f"./{name}", targetNamespace=world.namespace)
         await world.applied(name, first)

@@ -128,3 +128,25 @@ async def test_an_immutable_field_is_reported_and_recreated_only_by_force(world:
     after = await world.read("a")
     assert after["metadata"]["uid"] != before
     assert after["data"] == {"key": "2"}
+
+
+async def test_force_does_not_recreate_what_holds_data(world: World) -> None:
+    def claim(size: str, storage_class: str) -> str:
+        spec = {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": storage_class,
+            "resources": {"requests": {"storage": size}},
+        }
+        kind = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}}
+        return text(kind | {"spec": spec})
+
+    first = await world.publish({"claim.yaml": claim("1Gi", "slow")})
+    await world.create("apps", targetNamespace=world.namespace, force=True)
+    await world.applied("apps", first)
+    before = (await world.read("data", "PersistentVolumeClaim"))["metadata"]["uid"]
+
+    await world.publish({"claim.yaml": claim("1Gi", "fast")})
+    ready = await world.ready_is("apps", "ReconciliationFailed")
+
+    assert "immutable" in ready["message"]
+    assert (await world.read("data", "PersistentVolumeClaim"))["metadata"]["uid"] == before
