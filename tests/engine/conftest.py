@@ -24,6 +24,12 @@ from shared.engine_messages import (
 )
 from tests.support.holding import held
 from tests.support.packing import Files, pack, pack_chart, write_out
+from tests.support.processes import bystanders, children
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _only_our_engines_count() -> None:
+    bystanders.update(children("engine"))
 
 
 @dataclass

@@ -27,8 +27,8 @@ async def test_what_happened_during_an_outage_is_put_right_after_it(world: World
     world.gate.rules.clear()
 
     await world.applied("apps", second)
-    assert await world.names_of() == {"a", "b", "c"}
-    assert (await world.read("a"))["data"] == {"key": "1"}
+    await eventually(world.names_of, lambda names: names == {"a", "b", "c"})
+    await eventually(lambda: world.read("a"), lambda found: found["data"] == {"key": "1"})
 
 
 async def test_an_outage_in_the_middle_of_an_apply_is_told_and_tried_again(world: World) -> None:

@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 
 
+# Children that were there before the tests that count began: other tests' fixtures.
+bystanders: set[int] = set()
+
+
 def children(program: str) -> list[int]:
+    """Of this process, without `bystanders`."""
     listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [int(pid) for pid in listed if _name(pid) == program]
+    return [int(pid) for pid in listed if _name(pid) == program and int(pid) not in bystanders]
 
 
 def only_child(program: str) -> int:
