@@ -42,6 +42,8 @@ ACK, TERMINATE, IN_PROGRESS = b"+ACK", b"+TERM", b"+WPI"
 REMEMBERED = 20_000  # ids of handled messages
 ATTEMPTS = 10  # of a callback that fails in a way nobody expected
 LONGEST_PAUSE = timedelta(minutes=1)
+# The server counts nanoseconds, we do not: given twice, a message is recognised; missed, it is lost.
+ROUNDING = timedelta(milliseconds=1)
 DRAIN = timedelta(seconds=3)  # for callbacks that run when the consumer is stopped
 
 
@@ -148,7 +150,7 @@ class Durable(Generic[BodyT]):
         if known is not None:
             return starting_behind(known.settled_to)
         if unfinished is not None:
-            return starting_at(rfc3339_micro(unfinished))
+            return starting_at(rfc3339_micro(unfinished - ROUNDING))
         if self._plan.look_back is not None:
             return starting_at(rfc3339_micro(now() - self._plan.look_back))
         return from_the_start()

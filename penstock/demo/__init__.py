@@ -50,13 +50,14 @@ async def _show(story: Story, screen: Console) -> bool:
         try:
             saw = await step()
         except NotInTime as error:
-            screen.print(f"  [red]✗[/red] {error}", highlight=False)
+            screen.print(f"  [red]✗[/red] {error}", highlight=False, soft_wrap=True)
             return False
         took = time.monotonic() - started
         first, *more = saw.splitlines()
-        screen.print(f"  [green]✔[/green] {first}  [cyan]{took:.2f} s[/cyan]", highlight=False)
+        seconds = f"[cyan]{took:.2f} s[/cyan]"
+        screen.print(f"  [green]✔[/green] {first}  {seconds}", highlight=False, soft_wrap=True)
         for line in more:
-            screen.print(f"    {line}", highlight=False, markup=False)
+            screen.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
     screen.print(f"\nAll of it took {time.monotonic() - began:.1f} s.")
     return True
 

@@ -8,6 +8,7 @@ the server could not come back to it.
 import json
 import secrets
 import socket
+from collections.abc import Container
 from pathlib import Path
 
 from penstock.local.private_files import write_private
@@ -30,20 +31,24 @@ class PortBook:
 
     def port(self, name: str, given: int | None = None) -> int:
         """Raises PortTaken for a given port that is in use."""
-        chosen = given_port(name, given) if given else free_port(self.known.get(name))
+        promised = {port for other, port in self.known.items() if other != name}
+        chosen = given_port(name, given) if given else free_port(self.known.get(name), promised)
         self.known[name] = chosen
         write_private(self._path, json.dumps(self.known))
         return chosen
 
 
-def free_port(wished: int | None = None) -> int:
-    """The wished port if it is free, else some other one."""
-    if wished is not None and is_free(wished):
+def free_port(wished: int | None = None, promised: Container[int] = ()) -> int:
+    """The wished port if it is free, else some other one.
+
+    `promised` are spoken for, though nobody may listen there yet.
+    """
+    if wished is not None and wished not in promised and is_free(wished):
         return wished
     highest = int(EPHEMERAL_RANGE.read_text().split()[0])
     while True:
         port = LOWEST + secrets.randbelow(max(highest - LOWEST, 1000))
-        if is_free(port):
+        if port not in promised and is_free(port):
             return port
 
 

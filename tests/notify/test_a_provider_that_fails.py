@@ -222,6 +222,7 @@ def test_one_that_never_goes_through_does_not_hold_up_the_others_for_ever() -> N
 def test_three_failures_in_ten_lose_nothing_and_cost_little_time() -> None:
     async def scenario() -> None:
         world = World()
+        random.seed(7)  # of the pauses, which are spread by chance
         dice = random.Random(7)
         world.provider.answer = lambda _: Unavailable("503") if dice.random() < 0.3 else None
 

@@ -1,0 +1,22 @@
+"""Ports of one environment are never promised twice."""
+
+from pathlib import Path
+
+import pytest
+
+from penstock.local import ports
+from penstock.local.ports import PortBook
+
+
+def test_a_port_that_is_promised_but_not_yet_listened_on_is_not_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = PortBook(tmp_path / "ports.json")
+    first = book.port("source-metrics")
+    other = first + 1 if ports.is_free(first + 1) else first - 1
+    draws = iter([first - ports.LOWEST, other - ports.LOWEST])
+    monkeypatch.setattr("secrets.randbelow", lambda _: next(draws))
+
+    second = book.port("notify-metrics")
+
+    assert second == other
