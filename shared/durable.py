@@ -42,7 +42,7 @@ ACK, TERMINATE, IN_PROGRESS = b"+ACK", b"+TERM", b"+WPI"
 REMEMBERED = 20_000  # ids of handled messages
 ATTEMPTS = 10  # of a callback that fails in a way nobody expected
 LONGEST_PAUSE = timedelta(minutes=1)
-# The server counts nanoseconds, we do not: given twice, a message is recognised; missed, it is lost.
+# The server counts nanoseconds, we do not: what comes twice is recognised, what is missed is lost.
 ROUNDING = timedelta(milliseconds=1)
 DRAIN = timedelta(seconds=3)  # for callbacks that run when the consumer is stopped
 

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-
 # Children that were there before the tests that count began: other tests' fixtures.
 bystanders: set[int] = set()
 
