@@ -66,9 +66,13 @@ class Waiting(Unfinished):
 
 
 class Failed(Unfinished):
-    """The world misbehaved: try again with backoff (or after `retry_after`), tell the user."""
+    """The world misbehaved: try again with backoff (or after `retry_after`), tell the user.
+
+    What `may_pass` by itself within moments is tried again with backoff even before `retry_after`.
+    """
 
     reason: str = "ReconciliationFailed"
+    may_pass: bool = False
 
 
 class Stalled(Unfinished):

@@ -36,6 +36,8 @@ def verdict(outcome: Outcome, interval: timedelta | None, failures: int) -> Verd
             return Verdict(_ready("False", outcome), outcome.retry_after or WAITING_DELAY)
         case Failed():
             pause = outcome.retry_after or backoff(failures)
+            if outcome.may_pass:
+                pause = min(pause, backoff(failures))
             return Verdict(_ready("False", outcome), pause, alarming=True)
         case Stalled():
             return Verdict(

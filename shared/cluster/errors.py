@@ -39,7 +39,10 @@ class Conflict(ApiError): ...
 class AlreadyExists(Conflict): ...
 
 
-class Forbidden(ApiError): ...
+class Forbidden(ApiError):
+    """Also what an API server answers to everybody in its first second, before it knows roles."""
+
+    may_pass = True
 
 
 class Unauthorized(ApiError): ...
@@ -53,11 +56,14 @@ class Invalid(ApiError):
     """The object is wrong (400 and 422), whatever the moment it is sent."""
 
 
-class TooManyRequests(ApiError): ...
+class TooManyRequests(ApiError):
+    may_pass = True
 
 
 class Unreachable(ApiError):
     """No answer: refused, reset, timed out, or a 5xx of the server itself."""
+
+    may_pass = True
 
 
 class UnknownKind(ApiError):

@@ -21,6 +21,7 @@ class Refusal(NamedTuple):
     ref: ObjectRef
     reason: str
     is_passing: bool = False
+    may_pass: bool = False
 
     def __str__(self) -> str:
         return f"{self.ref}: {self.reason}"
@@ -32,6 +33,7 @@ class Refused(Failed):
     def __init__(self, refusals: Sequence[Refusal], changes: ChangeSet) -> None:
         self.refusals = sorted(refusals, key=lambda each: sort_key(ObjectId.of(each.ref)))
         self.changes = changes
+        self.may_pass = any(each.may_pass for each in refusals)
         lines = [str(each) for each in self.refusals[:SHOWN]]
         if len(self.refusals) > SHOWN:
             lines.append(f"and {len(self.refusals) - SHOWN} more")
@@ -45,7 +47,8 @@ class Refused(Failed):
 def refusal(ref: ObjectRef, error: ApiError) -> Refusal:
     is_secret = ref.kind == "Secret" and not ref.group
     reason = _about_secret(error) if is_secret else error.answer
-    return Refusal(ref, reason, isinstance(error, Unreachable | TooManyRequests))
+    is_passing = isinstance(error, Unreachable | TooManyRequests)
+    return Refusal(ref, reason, is_passing, error.may_pass)
 
 
 def _about_secret(error: ApiError) -> str:

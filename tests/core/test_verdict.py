@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.cluster.errors import Forbidden
 from shared.conditions import READY, RECONCILING, STALLED
 from shared.outcomes import Done, Failed, Outcome, Stalled, Unfinished, Waiting
 from shared.resources.meta import Condition
@@ -59,6 +60,13 @@ def test_failures_back_off_to_a_quarter_of_an_hour_and_no_further() -> None:
     pauses = [backoff(failures).total_seconds() for failures in (1, 2, 3, 11, 12, 1000)]
 
     assert pauses == [0.75, 1.5, 3.0, 768.0, BACKOFF_LAST.total_seconds(), 900.0]
+
+
+def test_what_may_pass_is_not_put_off_to_the_retry_interval() -> None:
+    restarting = Forbidden("no roles known yet", retry_after=timedelta(minutes=10))
+
+    assert verdict(restarting, INTERVAL, failures=1).next_look == backoff(1)
+    assert verdict(restarting, INTERVAL, failures=30).next_look == timedelta(minutes=10)
 
 
 def test_intervals_of_objects_made_together_drift_apart() -> None:
