@@ -53,8 +53,9 @@ class Outbox:
             try:
                 yield outbox
             finally:
-                sending.cancel()
-                await asyncio.wait([sending])
+                while not sending.done():  # an answer that comes with the cancellation hides it
+                    sending.cancel()
+                    await asyncio.wait([sending], timeout=0.2)
                 await outbox._save()
 
     def put(self, subject: str, body: Body, *, message_id: str) -> None:
