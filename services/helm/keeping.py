@@ -26,6 +26,7 @@ from shared.engine import Engine
 from shared.resources.helm import HelmRelease
 from shared.resources.source import HelmChart
 from shared.run import Recorder
+from shared.status import WATCHED
 
 NAME = "helm-controller"
 CONFIG_MAP = Gvk("v1", "ConfigMap")
@@ -56,9 +57,7 @@ async def keeping_releases(means: Means) -> AsyncIterator[Keeping]:
     cluster = means.cluster
     releases, charts = watch_kind(cluster, HelmRelease), watch_kind(cluster, HelmChart)
     records = await _metadata(cluster, SECRET, "owner=helm")
-    configuration = [
-        await _metadata(cluster, kind, referrers.WATCHED) for kind in (SECRET, CONFIG_MAP)
-    ]
+    configuration = [await _metadata(cluster, kind, WATCHED) for kind in (SECRET, CONFIG_MAP)]
     seen = SeenVersions()
     async with _applying(cluster) as objects:
         tools = Tools(

@@ -9,9 +9,6 @@ from shared.resources.helm import HelmRelease
 from shared.resources.meta import NamespacedName
 from shared.resources.source import HelmChart
 
-# Configuration with this label is watched: a change of it need not wait for the interval.
-WATCHED = "reconcile.fluxcd.io/watch=Enabled"
-
 
 def of_chart(before: HelmChart | None, after: HelmChart | None) -> Iterable[NamespacedName]:
     """The release that keeps the HelmChart, when there is something new for it."""

@@ -16,7 +16,7 @@ from services.kustomize.plan import OWNERSHIP
 from services.kustomize.reconciler import KustomizationReconciler
 from services.kustomize.source import Sources
 from services.kustomize.stored import kinds_kept
-from services.kustomize.watched_configuration import CONFIGURATION, WATCHED, WatchedConfiguration
+from services.kustomize.watched_configuration import CONFIGURATION, WatchedConfiguration
 from shared.clock import Now, now
 from shared.cluster.applied import Drift
 from shared.cluster.apply_engine import ApplyEngine
@@ -28,6 +28,7 @@ from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Resource
 from shared.resources.source import Bucket, GitRepository, OCIRepository
 from shared.run import Recorder
+from shared.status import WATCHED
 
 NAME = "kustomize-controller"
 STATUS_MANAGER = "gotk-kustomize-controller"

@@ -9,7 +9,6 @@ from shared.resources.kustomize import Kustomization
 from shared.resources.meta import NamespacedName
 
 CONFIGURATION = (Gvk("v1", "ConfigMap"), Gvk("v1", "Secret"))
-WATCHED = "reconcile.fluxcd.io/watch=Enabled"
 
 
 class WatchedConfiguration:

@@ -282,7 +282,7 @@ def watch_kind(cluster: Cluster, model: type[R], namespace: str = "") -> WatchCa
 
 
 def watch_manifests(
-    cluster: Cluster, kind: ResourceType, selection: Selection
+    cluster: Cluster, kind: ResourceType, selection: Selection, *, metadata_only: bool = False
 ) -> WatchCache[Manifest]:
     """Whole foreign objects, with apiVersion and kind filled in."""
     return WatchCache(
@@ -291,6 +291,7 @@ def watch_manifests(
         lambda raw: _manifest(kind.gvk, raw),
         _locate_manifest,
         selection=selection,
+        metadata_only=metadata_only,
     )
 
 
@@ -298,14 +299,7 @@ def watch_metadata(
     cluster: Cluster, kind: ResourceType, selection: Selection
 ) -> WatchCache[Manifest]:
     """Only the metadata of foreign objects: a fraction of the bytes."""
-    return WatchCache(
-        cluster,
-        kind.collection(selection.namespace),
-        lambda raw: _manifest(kind.gvk, raw),
-        _locate_manifest,
-        selection=selection,
-        metadata_only=True,
-    )
+    return watch_manifests(cluster, kind, selection, metadata_only=True)
 
 
 def _manifest(gvk: Gvk, raw: msgspec.Raw) -> Manifest:
