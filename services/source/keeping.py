@@ -8,18 +8,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from services.source.git_archive import GitArchive
-from services.source.git_refs import GitRefs
-from services.source.git_repository import GitRepositoryReconciler, GitTools
-from services.source.git_runner import GitRunner
-from services.source.git_upstream import GitUpstreams
-from services.source.helm_chart import ChartSources, HelmChartReconciler, charts_of
-from services.source.helm_downloads import HelmDownloads
-from services.source.helm_repository import HelmRepositoryReconciler
-from services.source.local_charts import LocalCharts
-from services.source.mirror import Mirrors
+from services.source.git.archive import GitArchive
+from services.source.git.git_repository import GitRepositoryReconciler, GitTools
+from services.source.git.mirror import Mirrors
+from services.source.git.refs import GitRefs
+from services.source.git.runner import GitRunner
+from services.source.git.upstream import GitUpstreams
+from services.source.helm.downloads import HelmDownloads
+from services.source.helm.helm_chart import ChartSources, HelmChartReconciler, charts_of
+from services.source.helm.helm_repository import HelmRepositoryReconciler
+from services.source.helm.local_charts import LocalCharts
+from services.source.helm.remote_charts import RemoteCharts
 from services.source.referenced_secrets import ReferencedSecrets
-from services.source.remote_charts import RemoteCharts
 from services.source.storage import Storage
 from services.source.web_client import WebClient
 from shared.cluster.client import Cluster

@@ -11,10 +11,10 @@ import pytest
 from penstock.local.control_plane import ControlPlane
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
-from services.source.git_archive import GitArchive
-from services.source.git_refs import GitRefs
-from services.source.git_runner import GitRunner
-from services.source.mirror import Mirrors
+from services.source.git.archive import GitArchive
+from services.source.git.mirror import Mirrors
+from services.source.git.refs import GitRefs
+from services.source.git.runner import GitRunner
 from services.source.storage import Storage
 from services.source.web_client import WebClient
 from shared.cluster.client import Cluster

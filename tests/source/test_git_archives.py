@@ -6,11 +6,11 @@ import pytest
 
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
-from services.source.git_archive import Archived, GitArchive
-from services.source.git_reference import Target
-from services.source.git_refs import Remote
-from services.source.git_runner import GitError
-from services.source.mirror import Place
+from services.source.git.archive import Archived, GitArchive
+from services.source.git.mirror import Place
+from services.source.git.reference import Target
+from services.source.git.refs import Remote
+from services.source.git.runner import GitError
 from shared.archive import ArchiveError, Entry, Limits, unpack
 from tests.source.conftest import Tools, commit_tree, git_in
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from penstock.toolchain import binary
-from services.source.chart_files import Chart, ChartError
+from services.source.helm.chart_files import Chart, ChartError
 from shared.archive import Entry, unpack
 
 TREE = {

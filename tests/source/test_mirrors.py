@@ -13,10 +13,10 @@ from aiohttp import web
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
 from penstock.lockfile import CHECKOUT
-from services.source.git_reference import Target
-from services.source.git_refs import Remote
-from services.source.git_runner import GitError, GitTimeout
-from services.source.mirror import Mirror, Mirrors, Place
+from services.source.git.mirror import Mirror, Mirrors, Place
+from services.source.git.reference import Target
+from services.source.git.refs import Remote
+from services.source.git.runner import GitError, GitTimeout
 from shared.credentials import Basic, HttpCredentials
 from tests.source.conftest import Tools, git_in
 from tests.support.eventually import eventually
@@ -166,10 +166,10 @@ CONTROLLER = """
 import asyncio, sys
 from datetime import timedelta
 from pathlib import Path
-from services.source.git_reference import Target
-from services.source.git_refs import Remote
-from services.source.git_runner import GitRunner
-from services.source.mirror import Mirrors, Place
+from services.source.git.reference import Target
+from services.source.git.refs import Remote
+from services.source.git.runner import GitRunner
+from services.source.git.mirror import Mirrors, Place
 
 async def main(folder, url, commit):
     mirrors = Mirrors(Path(folder), GitRunner(Path(folder)))

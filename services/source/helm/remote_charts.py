@@ -5,16 +5,16 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from urllib.parse import urljoin
 
-from services.source.chart_files import Chart, ChartError
-from services.source.chart_package import Candidate, Package
-from services.source.chart_values import (
+from services.source.endings import FetchFailed, FetchStalled
+from services.source.helm.chart_files import Chart, ChartError
+from services.source.helm.chart_package import Candidate, Package
+from services.source.helm.chart_values import (
     has_values_files,
     version_with_generation,
     with_values_files,
 )
-from services.source.endings import FetchFailed, FetchStalled
-from services.source.helm_downloads import Download, HelmDownloads, address_of
-from services.source.helm_index import (
+from services.source.helm.downloads import Download, HelmDownloads, address_of
+from services.source.helm.index import (
     ChartVersion,
     InvalidIndex,
     NoSuchChart,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from services.source.chart_files import VALUES, Chart, ChartError, merged, read_mapping
 from services.source.endings import BuildFailed
+from services.source.helm.chart_files import VALUES, Chart, ChartError, merged, read_mapping
 from shared.archive import Entry
 from shared.resources.source.helm_chart import HelmChartSpec
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services.source.helm_ignore import HELM_IGNORE, HelmIgnore
-from services.source.helm_index import CHART_NAME
+from services.source.helm.helmignore import HELM_IGNORE, HelmIgnore
+from services.source.helm.index import CHART_NAME
 from services.source.semver import Version
 from shared.archive import CHART, ArchiveError, Entry, pack, unpack
 from shared.documents import DocumentError, dump, load

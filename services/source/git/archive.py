@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from services.source.git_runner import GitError, GitProcess, GitRunner
+from services.source.git.mirror import Mirror
+from services.source.git.runner import GitError, GitProcess, GitRunner
 from services.source.ignore import SOURCE_IGNORE, IgnoreRules
-from services.source.mirror import Mirror
 from shared.archive import ARTIFACT, ArchiveError, Entry, Limits, Packed, Packer
 
 _REGULAR = frozenset({"100644", "100755", "100664"})

@@ -20,10 +20,10 @@ from datetime import timedelta
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from services.source.git_login import configuration_for
-from services.source.git_reference import Target
-from services.source.git_refs import Remote
-from services.source.git_runner import GitError, GitRunner, GitTimeout, Terms
+from services.source.git.login import configuration_for
+from services.source.git.reference import Target
+from services.source.git.refs import Remote
+from services.source.git.runner import GitError, GitRunner, GitTimeout, Terms
 from shared.clock import Now, now
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from services.source.current_artifact import (
     is_settled,
 )
 from services.source.endings import FetchFailed, FetchStalled, outdated, stored
-from services.source.helm_downloads import Download, HelmDownloads, address_of, below
-from services.source.helm_index import InvalidIndex, normalised
+from services.source.helm.downloads import Download, HelmDownloads, address_of, below
+from services.source.helm.index import InvalidIndex, normalised
 from services.source.storage import Owner, Storage
 from shared.durations import InvalidDurationError, parse_duration
 from shared.outcomes import Done

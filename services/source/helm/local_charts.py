@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.source.chart_files import Chart, ChartError
-from services.source.chart_package import Candidate, Package
-from services.source.chart_values import (
+from services.source.endings import BuildFailed, FetchFailed, FetchStalled
+from services.source.helm.chart_files import Chart, ChartError
+from services.source.helm.chart_package import Candidate, Package
+from services.source.helm.chart_values import (
     has_values_files,
     version_with_generation,
     with_values_files,
 )
-from services.source.endings import BuildFailed, FetchFailed, FetchStalled
 from services.source.storage import Owner, Storage
 from shared.archive import ArchiveError, Entry, unpack
 from shared.resources.meta import Artifact

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from services.source.git_refs import Remote
+from services.source.git.refs import Remote
 from shared.credentials import Tls
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NamedTuple
 
-from services.source.pkt_line import DELIMITER, FLUSH, ProtocolError, packet, packets
+from services.source.git.pkt_line import DELIMITER, FLUSH, ProtocolError, packet, packets
 from services.source.web_client import Answer, Request, WebClient, WebError
 from shared.credentials import ANONYMOUS, HttpCredentials
 

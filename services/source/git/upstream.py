@@ -5,8 +5,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from services.source.endings import FetchFailed, FetchStalled
-from services.source.git_reference import Target, resolve
-from services.source.git_refs import GitRefs, Remote
+from services.source.git.reference import Target, resolve
+from services.source.git.refs import GitRefs, Remote
 from services.source.referenced_secrets import (
     AUTHENTICATION_FAILED,
     ReferencedSecrets,

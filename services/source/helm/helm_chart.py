@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from services.source.chart_package import Candidate, Package
 from services.source.current_artifact import (
     as_status,
     current_artifact,
@@ -24,8 +23,9 @@ from services.source.endings import (
     outdated,
     stored,
 )
-from services.source.local_charts import LocalCharts
-from services.source.remote_charts import RemoteCharts
+from services.source.helm.chart_package import Candidate, Package
+from services.source.helm.local_charts import LocalCharts
+from services.source.helm.remote_charts import RemoteCharts
 from services.source.storage import Owner, Storage
 from shared.cluster.watch_cache import WatchCache
 from shared.conditions import find

@@ -16,11 +16,11 @@ from services.source.current_artifact import (
     is_settled,
 )
 from services.source.endings import FetchFailed, StorageFailed, outdated, stored
-from services.source.git_archive import Archived, GitArchive
-from services.source.git_reference import Target, revision_of
-from services.source.git_runner import GitError
-from services.source.git_upstream import GitUpstreams, Upstream, timeout_of
-from services.source.mirror import Mirror, Mirrors, Place
+from services.source.git.archive import Archived, GitArchive
+from services.source.git.mirror import Mirror, Mirrors, Place
+from services.source.git.reference import Target, revision_of
+from services.source.git.runner import GitError
+from services.source.git.upstream import GitUpstreams, Upstream, timeout_of
 from services.source.storage import Owner, Storage, StoredFile
 from shared.archive import ArchiveError
 from shared.outcomes import Done

@@ -1,0 +1,1 @@
+"""HelmRepository and HelmChart: indexes and charts become artifacts. Start at `helm_chart`."""
