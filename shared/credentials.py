@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from shared.outcomes import Failed
 from shared.redaction import MASK, register
@@ -74,6 +74,25 @@ class Tls:
 
 
 Login: TypeAlias = Basic | Bearer
+PROXY_SCHEMES = ("http", "https", "socks5")
+LONGEST_PROXY_ADDRESS = 2048
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """Through which server requests go; `address` has no login in it."""
+
+    address: str
+    login: Basic | None = None
+
+    @property
+    def url(self) -> str:
+        """With the login inside: for programs and libraries that take it so, and never to show."""
+        if self.login is None:
+            return self.address
+        parts = urlsplit(self.address)
+        userinfo = f"{quote(self.login.username, safe='')}:{quote(self.login.password, safe='')}"
+        return urlunsplit(parts._replace(netloc=f"{userinfo}@{parts.netloc}"))
 
 
 @dataclass(frozen=True)
@@ -122,6 +141,25 @@ def tls_credentials(values: Mapping[str, bytes]) -> Tls | None:
     return Tls(authority, certificate, key) if authority or certificate else None
 
 
+def proxy_credentials(values: Mapping[str, bytes]) -> Proxy:
+    """`address` (http, https or socks5), and `username` and `password` if it wants them."""
+    text = _line(values, "address")
+    if not text:
+        raise InvalidCredentials("the Secret has no address of a proxy")
+    if len(text) > LONGEST_PROXY_ADDRESS:
+        raise InvalidCredentials(f"address is longer than {LONGEST_PROXY_ADDRESS} characters")
+    try:
+        address, inside = without_userinfo(text)
+        parts = urlsplit(address)
+        usable = parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        known = ", ".join(PROXY_SCHEMES)
+        raise InvalidCredentials(f"address is not a URL of one of the schemes {known}")
+    return Proxy(address, _basic(values) or inside)
+
+
 def without_userinfo(url: str) -> tuple[str, Basic | None]:
     """The URL that may be shown and sent to others, and the login that was inside it.
 
@@ -137,15 +175,19 @@ def without_userinfo(url: str) -> tuple[str, Basic | None]:
 
 
 def _login(values: Mapping[str, bytes]) -> Login | None:
-    username, password = _line(values, "username"), _line(values, "password")
     token = _line(values, "bearerToken")
-    if token and (username or password):
+    if token and (_line(values, "username") or _line(values, "password")):
         raise InvalidCredentials(
             "the Secret has both bearerToken and username or password; remove one of them"
         )
     if token:
         register(token)
         return Bearer(token)
+    return _basic(values)
+
+
+def _basic(values: Mapping[str, bytes]) -> Basic | None:
+    username, password = _line(values, "username"), _line(values, "password")
     if bool(username) != bool(password):
         missing = "password" if username else "username"
         raise InvalidCredentials(f"the Secret has no {missing}")

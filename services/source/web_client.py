@@ -1,21 +1,24 @@
 """HTTP to servers of strangers: bounded in bytes and time, and careful with credentials.
 
 A redirect never takes credentials to another host, nor anything from https to http. Bodies are
-taken as they are (no transparent decompression), up to the limit of the request.
+taken as they are (no transparent decompression), up to the limit of the request: into memory by
+`fetch`, into a file by `download`.
 """
 
+import asyncio
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Self
+from typing import Any, BinaryIO, Self, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+from aiohttp_socks import ProxyConnector, ProxyError
 
-from shared.credentials import ANONYMOUS, HttpCredentials, Tls
+from shared.credentials import ANONYMOUS, HttpCredentials, Proxy, Tls
 from shared.redaction import redact
 
 USER_AGENT = "penstock-source"
@@ -28,9 +31,12 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 class WebError(Exception):
     """No usable answer; the message names the URL and shows no secret."""
 
-    def __init__(self, message: str, *, status: int = 0) -> None:
+    def __init__(
+        self, message: str, *, status: int = 0, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(redact(message))
         self.status = status
+        self.headers = headers or {}
 
     @property
     def refuses_us(self) -> bool:
@@ -46,6 +52,8 @@ class Request:
     credentials: HttpCredentials = ANONYMOUS
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None  # makes it a POST, which is never redirected
+    method: str = ""  # when it is neither GET nor POST
+    proxy: Proxy | None = None  # None: as the environment of the process says
     everywhere: bool = False  # the user wants the credentials sent to other hosts, too
 
 
@@ -60,28 +68,42 @@ class Answer:
     status: int = 200
 
 
+Take: TypeAlias = Callable[[bytes], Awaitable[object]]
+
+
 class WebClient:
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    def __init__(self, sessions: AsyncExitStack) -> None:
+        self._sessions = sessions
+        self._by_proxy: dict[str, aiohttp.ClientSession] = {}
         self._contexts: dict[Tls, ssl.SSLContext] = {}
 
     @classmethod
     @asynccontextmanager
     async def open(cls) -> AsyncIterator[Self]:
-        # A host that hangs holds only its own; still, a thousand sources must not storm one host.
-        connector = aiohttp.TCPConnector(limit=0, limit_per_host=64)
-        async with aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-        ) as session:
-            yield cls(session)
+        async with AsyncExitStack() as sessions:
+            yield cls(sessions)
 
     async def fetch(self, request: Request) -> Answer:
-        """The answer with status 200, or 304 when the request was conditional."""
+        """The answer with status 200, or 304 when the request was conditional; raises WebError."""
+        pieces: list[bytes] = []
+
+        async def take(piece: bytes) -> None:
+            pieces.append(piece)
+
+        answer = await self._followed(request, take)
+        return replace(answer, body=b"".join(pieces))
+
+    async def download(self, request: Request, into: BinaryIO) -> Answer:
+        """Like `fetch`, but the body goes to the file, and `Answer.body` stays empty."""
+
+        async def take(piece: bytes) -> None:
+            await asyncio.to_thread(into.write, piece)
+
+        return await self._followed(request, take)
+
+    async def _followed(self, request: Request, take: Take) -> Answer:
         for _ in range(MAX_REDIRECTS + 1):
-            outcome = await self._once(request)
+            outcome = await self._once(request, take)
             if isinstance(outcome, Answer):
                 return outcome
             try:
@@ -90,31 +112,51 @@ class WebClient:
                 raise WebError(f"{request.url}: redirects to what is no URL") from error
         raise WebError(f"{request.url}: more than {MAX_REDIRECTS} redirects")
 
-    async def _once(self, request: Request) -> Answer | str:
+    async def _once(self, request: Request, take: Take) -> Answer | str:
         """The answer, or where it is."""
         headers = dict(request.headers)
         if request.credentials.authorization:
             headers["Authorization"] = request.credentials.authorization
         try:
-            async with self._session.request(
-                "GET" if request.body is None else "POST",
+            session = await self._session(request.proxy)
+            async with session.request(
+                request.method or ("GET" if request.body is None else "POST"),
                 request.url,
                 data=request.body,
                 headers=headers,
                 allow_redirects=False,
                 ssl=self._context(request.credentials.tls),
-                proxy=_proxy(request.url),
+                **_proxy(request),
                 timeout=aiohttp.ClientTimeout(
                     total=request.deadline.total_seconds(),
                     sock_connect=CONNECT.total_seconds(),
                 ),
             ) as answer:
-                return await _read(request, answer)
+                return await _read(request, answer, take)
         except TimeoutError as error:
             limit = f"{request.deadline.total_seconds():g}s"
             raise WebError(f"{request.url}: no complete answer within {limit}") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, ProxyError, OSError, ValueError) as error:
             raise WebError(f"{request.url}: {error or type(error).__name__}") from error
+
+    async def _session(self, proxy: Proxy | None) -> aiohttp.ClientSession:
+        """aiohttp speaks to HTTP proxies by request, to SOCKS proxies by connector."""
+        socks = proxy.url if proxy and proxy.address.startswith("socks5:") else ""
+        if socks not in self._by_proxy:
+            # A host that hangs holds only its own; still, a thousand sources must not storm one.
+            connector = (
+                ProxyConnector.from_url(socks, limit=0, limit_per_host=64)
+                if socks
+                else aiohttp.TCPConnector(limit=0, limit_per_host=64)
+            )
+            session = aiohttp.ClientSession(
+                connector=connector,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            )
+            self._by_proxy[socks] = await self._sessions.enter_async_context(session)
+        return self._by_proxy[socks]
 
     def _context(self, tls: Tls | None) -> ssl.SSLContext | bool:
         if tls is None:
@@ -126,20 +168,20 @@ class WebClient:
         return self._contexts[tls]
 
 
-async def _read(request: Request, answer: aiohttp.ClientResponse) -> Answer | str:
+async def _read(request: Request, answer: aiohttp.ClientResponse, take: Take) -> Answer | str:
     location = answer.headers.get("Location", "")
     if answer.status in _REDIRECTS and location and request.body is None:
         return location
     if answer.status not in (200, 304):
-        said = f"{answer.status} {answer.reason}"
-        raise WebError(f"{request.url}: the server answered {said}", status=answer.status)
-    pieces, size = [], 0
+        said = f"{request.url}: the server answered {answer.status} {answer.reason}"
+        raise WebError(said, status=answer.status, headers=answer.headers)
+    size = 0
     async for piece in answer.content.iter_chunked(128 * 1024):
         size += len(piece)
         if size > request.limit:
             raise WebError(f"{request.url}: larger than the limit of {request.limit} bytes")
-        pieces.append(piece)
-    return Answer(request.url, answer.headers, b"".join(pieces), request.credentials, answer.status)
+        await take(piece)
+    return Answer(request.url, answer.headers, b"", request.credentials, answer.status)
 
 
 def _redirected(request: Request, location: str) -> Request:
@@ -171,9 +213,15 @@ def _port(url: str) -> int | None:
     return parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
-def _proxy(url: str) -> str | None:
-    """As the environment of the process says, as for every other program."""
-    parts = urlsplit(url)
+def _proxy(request: Request) -> dict[str, Any]:
+    """As the request says, or the environment of the process, as for every other program."""
+    if request.proxy is not None:
+        chosen = request.proxy
+        if chosen.address.startswith("socks5:"):
+            return {}
+        login = chosen.login and aiohttp.BasicAuth(chosen.login.username, chosen.login.password)
+        return {"proxy": chosen.address, "proxy_auth": login}
+    parts = urlsplit(request.url)
     if urllib.request.proxy_bypass(parts.netloc):
-        return None
-    return urllib.request.getproxies_environment().get(parts.scheme)
+        return {}
+    return {"proxy": urllib.request.getproxies_environment().get(parts.scheme)}
