@@ -53,6 +53,7 @@ class Recipe:
 _BUILD = "k8s.io/component-base/version"
 _KUBE = CHECKOUT / "deploy" / "local" / "kube"
 _ENGINE = CHECKOUT / "engine"
+_SERVERS = CHECKOUT / "tests" / "servers"
 RECIPES = {
     # Unstamped, the API server calls itself v0.0.0-master and charts with a kubeVersion refuse it.
     "kube": Recipe(
@@ -67,6 +68,8 @@ RECIPES = {
     "engine": Recipe(_ENGINE),
     "helm": Recipe(_ENGINE / "tools", "helm.sh/helm/v4/cmd/helm"),
     "kustomize": Recipe(_ENGINE / "tools", "sigs.k8s.io/kustomize/kustomize/v5"),
+    "registry": Recipe(_SERVERS, "github.com/distribution/distribution/v3/cmd/registry"),
+    "versitygw": Recipe(_SERVERS, "github.com/versity/versitygw/cmd/versitygw"),
 }
 
 
