@@ -53,9 +53,8 @@ class Outbox:
             try:
                 yield outbox
             finally:
-                while not sending.done():  # an answer that comes with the cancellation hides it
-                    sending.cancel()
-                    await asyncio.wait([sending], timeout=0.2)
+                sending.cancel()
+                await asyncio.wait([sending])
                 await outbox._save()
 
     def put(self, subject: str, body: Body, *, message_id: str) -> None:
