@@ -10,6 +10,7 @@ import pytest
 
 from shared.cluster.objects import Gvk
 from tests.bench.observing import watching
+from tests.support.counted import counted
 from tests.support.eventually import eventually
 from tests.support.gate import Gate
 from tests.support.registry import Layer, RegistryServer, a_layer, digest_of, running_registry
@@ -127,12 +128,25 @@ async def test_a_digest_says_all_and_is_not_asked_about_again(
     digest = await registry.push("pinned/app", "1.0.0", [a_layer(tmp_path, {"a": "1"})])
     await registry.push("pinned/app", "1.0.0", [a_layer(tmp_path, {"a": "2"})])
     reference = {"digest": digest, "semver": "*", "tag": "1.0.0"}
-    await apply(service, registry.url("pinned/app"), ref=reference)
+    async with Gate.before(f"http://{registry.host}") as between:
+        url = f"oci://{between.url.removeprefix('http://')}/pinned/app"
+        await apply(service, url, ref=reference, interval="100ms")
 
-    stored = await service.ready(KIND, "app")
+        stored = await service.ready(KIND, "app")
 
-    assert stored["status"]["artifact"]["revision"] == digest
-    assert await service.files(stored) == {"a": b"1"}
+        assert stored["status"]["artifact"]["revision"] == digest
+        assert await service.files(stored) == {"a": b"1"}
+        runs = runs_of_sources()
+        between.seen.clear()
+        await eventually(lambda: runs_of_sources() - runs, lambda more: more >= 3)
+        assert between.seen == []
+        await service.request(KIND, "app", "again")
+        assert between.seen == [f"HEAD /v2/pinned/app/manifests/{digest}"]
+
+
+def runs_of_sources() -> float:
+    labels = {"controller": "ocirepository", "result": "success"}
+    return counted("controller_runtime_reconcile_total", **labels)
 
 
 async def test_of_many_tags_the_highest_version_in_the_range_is_taken(

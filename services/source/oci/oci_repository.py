@@ -19,7 +19,7 @@ from services.source.current_artifact import (
 from services.source.endings import FetchStalled, outdated, stored
 from services.source.oci.address import SCHEME, InvalidAddress, Repository
 from services.source.oci.layers import Layers, choose
-from services.source.oci.manifest import Manifest
+from services.source.oci.manifest import Descriptor, Manifest
 from services.source.oci.reference import PULL_FAILED, Target, failed, resolve
 from services.source.oci.registry import Registry, RegistryError
 from services.source.oci.verifying import (
@@ -72,7 +72,7 @@ class OCIRepositoryReconciler:
         artifact = await current_artifact(self._storage, source, run)
         # Idle: servers have bounds of their own, and one that hangs must not hold a slot.
         async with run.idle():
-            upstream = await self._look(source, visit, run)
+            upstream = await self._look(source, visit, artifact, run)
             verified = await self._verified(source, upstream, artifact, run)
         if artifact and _is_up_to_date(source, artifact, upstream.target):
             return await self._unchanged(source, artifact, verified, run)
@@ -88,7 +88,13 @@ class OCIRepositoryReconciler:
         if self._oci.verifier is None:
             refuse_unserved(source, {"verify": "signature verification"})
 
-    async def _look(self, source: OCIRepository, visit: Visit, run: Run) -> _Upstream:
+    async def _look(
+        self, source: OCIRepository, visit: Visit, artifact: Artifact | None, run: Run
+    ) -> _Upstream:
+        if artifact and _is_pinned_to(artifact, source) and not _is_fresh(source, run):
+            pinned = Descriptor(digest=artifact.revision, size=0)
+            return _Upstream(visit.repository, Target("", pinned))
+
         async def look(repository: Repository) -> _Upstream:
             return _Upstream(repository, await resolve(source, repository, self._oci.registry))
 
@@ -201,6 +207,14 @@ def _visit(source: OCIRepository) -> Visit:
 
 def _is_fresh(source: OCIRepository, run: Run) -> bool:
     return run.requested or not is_settled(source)
+
+
+def _is_pinned_to(artifact: Artifact, source: OCIRepository) -> bool:
+    """A digest cannot come to mean something else, so there is nothing to ask."""
+    reference = source.spec.ref
+    pinned = reference is not None and reference.digest == artifact.revision
+    unsigned = source.spec.verify is None
+    return pinned and (unsigned or _stays_verified(source, artifact, artifact.revision))
 
 
 def _stays_verified(source: OCIRepository, artifact: Artifact | None, revision: str) -> bool:
