@@ -12,8 +12,8 @@ from aiohttp import web
 
 from services.source.oci.address import Access, Repository
 from services.source.oci.authorization import Authorization, Refused
-from services.source.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor
-from services.source.oci.registry import MAX_MANIFEST, Registry, RegistryError
+from services.source.oci.manifest import MAX_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
+from services.source.oci.registry import Registry, RegistryError
 from services.source.web_client import WebClient, WebError
 from shared.credentials import Basic
 from tests.support.odd_registry import OddRegistry, endless, manifest, odd_registry
