@@ -56,11 +56,15 @@ class Tls:
     authority: str = ""
     certificate: str = ""
     key: str = field(default="", repr=False)
+    verified: bool = True  # False: any server is taken for the one we mean
 
     def context(self) -> ssl.SSLContext:
         """For an HTTP client. The system's authorities are left out when one is given."""
         try:
             context = ssl.create_default_context(cadata=self.authority or None)
+            if not self.verified:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
             if self.certificate:
                 # OpenSSL reads a pair from files only; this one is ours alone and gone at once.
                 with tempfile.NamedTemporaryFile("w") as pair:
@@ -192,6 +196,11 @@ def _basic(values: Mapping[str, bytes]) -> Basic | None:
         missing = "password" if username else "username"
         raise InvalidCredentials(f"the Secret has no {missing}")
     return _registered(Basic(username, password)) if username else None
+
+
+def basic(username: str, password: str) -> Basic:
+    """A login that was found elsewhere than under the keys of `http_credentials`."""
+    return _registered(Basic(username, password))
 
 
 def _registered(login: Basic) -> Basic:
