@@ -16,7 +16,8 @@ from services.source.git.runner import GitRunner
 from services.source.git.upstream import GitUpstreams
 from services.source.helm.downloads import HelmDownloads
 from services.source.helm.helm_chart import ChartSources, HelmChartReconciler, charts_of
-from services.source.helm.helm_repository import HelmRepositoryReconciler
+from services.source.helm.helm_repository import HelmRepositoryReconciler, is_static
+from services.source.helm.limits import HelmLimits
 from services.source.helm.local_charts import LocalCharts
 from services.source.helm.remote_charts import RemoteCharts
 from services.source.referenced_secrets import ReferencedSecrets
@@ -42,6 +43,7 @@ class Means:
     storage: Storage
     web: WebClient
     state: Path
+    helm: HelmLimits = HelmLimits()
     concurrent: int = CONCURRENT
 
 
@@ -99,11 +101,11 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
         ChartSources(
             caches.helm,
             caches.git,
-            RemoteCharts(means.storage, downloads),
+            RemoteCharts(means.storage, downloads, means.helm),
             LocalCharts(means.storage),
         ),
     )
-    helm = HelmRepositoryReconciler(means.storage, downloads)
+    helm = HelmRepositoryReconciler(means.storage, downloads, means.helm, means.state)
     chart_controller = _controller(means, caches.charts, HelmChart, charts)
     affected = charts_of(caches.charts)
     chart_controller.also_when(caches.helm, affected)
@@ -111,7 +113,9 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     return Keeping(
         {
             GitRepository.kind: _controller(means, caches.git, GitRepository, repositories),
-            HelmRepository.kind: _controller(means, caches.helm, HelmRepository, helm),
+            HelmRepository.kind: _controller(
+                means, caches.helm, HelmRepository, helm, is_static=is_static
+            ),
             HelmChart.kind: chart_controller,
         },
         mirrors,
@@ -119,7 +123,11 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
 
 
 def _controller(
-    means: Means, cache: WatchCache[Any], model: type[Any], reconciler: Reconciler[Any]
+    means: Means,
+    cache: WatchCache[Any],
+    model: type[Any],
+    reconciler: Reconciler[Any],
+    **different: Any,
 ) -> Controller[Any]:
-    options = Options(name=NAME, manager=NAME, concurrent=means.concurrent)
+    options = Options(name=NAME, manager=NAME, concurrent=means.concurrent, **different)
     return Controller(means.cluster, cache, model, reconciler, means.recorder, options)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
 from urllib.parse import urljoin
 
 from services.source.endings import FetchFailed, FetchStalled
@@ -14,26 +13,21 @@ from services.source.helm.chart_values import (
     with_values_files,
 )
 from services.source.helm.downloads import Download, HelmDownloads, address_of
-from services.source.helm.index import (
-    ChartVersion,
-    InvalidIndex,
-    NoSuchChart,
-    choose,
-    stored_entries,
-)
-from services.source.storage import Owner, Storage
+from services.source.helm.index import ChartVersion, InvalidIndex, NoSuchChart, StoredIndex
+from services.source.helm.limits import HelmLimits
+from services.source.storage import Integrity, Owner, Storage
 from shared.resources.meta import Artifact
 from shared.resources.source import HelmChart, HelmRepository
 
-MAX_CHART = 10 * 1024 * 1024  # Flux's --helm-chart-max-size
-INDEXES_KEPT = 8  # the charts of one repository are looked at together
+INDEXES_KEPT = 64  # each is a map of names to places in a mapped file
 
 
 class RemoteCharts:
-    def __init__(self, storage: Storage, downloads: HelmDownloads) -> None:
+    def __init__(self, storage: Storage, downloads: HelmDownloads, limits: HelmLimits) -> None:
         self._storage = storage
         self._downloads = downloads
-        self._indexes: OrderedDict[str, Mapping[str, list[ChartVersion]]] = OrderedDict()
+        self._limits = limits
+        self._indexes: OrderedDict[str, StoredIndex] = OrderedDict()  # by digest
 
     async def candidate(
         self, chart: HelmChart, repository: HelmRepository, artifact: Artifact
