@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, BinaryIO, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -32,10 +32,16 @@ class WebError(Exception):
     """No usable answer; the message names the URL and shows no secret."""
 
     def __init__(
-        self, message: str, *, status: int = 0, headers: Mapping[str, str] | None = None
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        headers: Mapping[str, str] | None = None,
+        url: str = "",
     ) -> None:
         super().__init__(redact(message))
         self.status = status
+        self.url = url  # of who answered, after redirects
         self.headers = headers or {}
 
     @property
@@ -68,6 +74,12 @@ class Answer:
     status: int = 200
 
 
+class Writable(Protocol):
+    """Where a body goes; called outside the event loop."""
+
+    def write(self, piece: bytes, /) -> object: ...
+
+
 Take: TypeAlias = Callable[[bytes], Awaitable[object]]
 
 
@@ -93,7 +105,7 @@ class WebClient:
         answer = await self._followed(request, take)
         return replace(answer, body=b"".join(pieces))
 
-    async def download(self, request: Request, into: BinaryIO) -> Answer:
+    async def download(self, request: Request, into: Writable) -> Answer:
         """Like `fetch`, but the body goes to the file, and `Answer.body` stays empty."""
 
         async def take(piece: bytes) -> None:
@@ -174,7 +186,7 @@ async def _read(request: Request, answer: aiohttp.ClientResponse, take: Take) ->
         return location
     if answer.status not in (200, 304):
         said = f"{request.url}: the server answered {answer.status} {answer.reason}"
-        raise WebError(said, status=answer.status, headers=answer.headers)
+        raise WebError(said, status=answer.status, headers=answer.headers, url=request.url)
     size = 0
     async for piece in answer.content.iter_chunked(128 * 1024):
         size += len(piece)
