@@ -70,7 +70,7 @@ class HelmDownloads:
         request = Request(
             url=wanted.url,
             limit=wanted.limit,
-            deadline=_timeout(repository),
+            deadline=timeout_of(repository),
             credentials=credentials,
             headers=wanted.headers,
             everywhere=everywhere,
@@ -133,7 +133,7 @@ def below(address: str, path: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{path}"))
 
 
-def _timeout(repository: HelmRepository) -> timedelta:
+def timeout_of(repository: HelmRepository) -> timedelta:
     try:
         return parse_duration(repository.spec.timeout or DEFAULT_TIMEOUT)
     except InvalidDurationError as error:

@@ -26,6 +26,7 @@ from services.source.helm.downloads import Download, HelmDownloads, address_of, 
 from services.source.helm.index import InvalidIndex
 from services.source.helm.index_process import IndexReader
 from services.source.helm.limits import HelmLimits
+from services.source.helm.repositories import OCI
 from services.source.storage import Owner, Storage
 from shared.durations import InvalidDurationError, parse_duration
 from shared.outcomes import Done
@@ -36,7 +37,6 @@ from shared.verdict import jittered
 
 DEFAULT_INTERVAL = timedelta(minutes=1)
 LATEST = "index.yaml"
-OCI = "oci"  # of spec.type
 
 
 class _Seen(NamedTuple):

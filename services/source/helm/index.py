@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from services.source.helm.chart_repository import NoSuchChart
 from services.source.semver import InvalidVersion, Range, Version
 
 CHART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,249}")
@@ -42,10 +43,6 @@ class _Stored(msgspec.Struct):
 
 class InvalidIndex(Exception):
     """Says what is wrong; shows nothing of the content."""
-
-
-class NoSuchChart(Exception):
-    """The index has no chart, or no version of it, as asked for."""
 
 
 class StoredIndex:

@@ -16,6 +16,7 @@ from services.source.helm.index import CHART_NAME, InvalidIndex
 from services.source.semver import Version
 from shared.document_stream import DocumentStream
 from shared.documents import DocumentError
+from shared.yaml_scalars import as_text
 
 MAX_NODES = 100_000  # in one entry; a chart with a thousand keywords has a few thousand
 _KEPT = frozenset({"apiVersion", "generated", "serverInfo", "publicKeys", "annotations"})
@@ -156,9 +157,7 @@ def _make_texts(version: dict[str, Any]) -> None:
 
 
 def _text(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else value
+    return value if isinstance(value, dict | list) else as_text(value)
 
 
 def _is_usable(name: str, entry: _Entry) -> bool:
