@@ -198,6 +198,11 @@ def _basic(values: Mapping[str, bytes]) -> Basic | None:
     return _registered(Basic(username, password)) if username else None
 
 
+def basic(username: str, password: str) -> Basic:
+    """A login that was found elsewhere than under the keys of `http_credentials`."""
+    return _registered(Basic(username, password))
+
+
 def _registered(login: Basic) -> Basic:
     register(login.password)
     register(login.authorization.removeprefix("Basic "))

@@ -5,6 +5,7 @@ good artifact stays, and stays announced. Success clears them all.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from shared.outcomes import ConditionMark, Failed, Marks, Stalled, Waiting
 
@@ -27,8 +28,9 @@ def _only(stage: str, reason: str, message: str) -> Marks:
 class FetchFailed(Failed):
     """The server, or what it sent, was not as it should be."""
 
-    def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message, reason=reason, conditions=_only(FETCH_FAILED, reason, message))
+    def __init__(self, message: str, *, reason: str, retry_after: timedelta | None = None) -> None:
+        conditions = _only(FETCH_FAILED, reason, message)
+        super().__init__(message, reason=reason, retry_after=retry_after, conditions=conditions)
 
 
 class FetchWaiting(Waiting):

@@ -20,13 +20,17 @@ from services.source.helm.helm_repository import HelmRepositoryReconciler, is_st
 from services.source.helm.limits import HelmLimits
 from services.source.helm.local_charts import LocalCharts
 from services.source.helm.remote_charts import RemoteCharts
+from services.source.oci.layers import Layers
+from services.source.oci.oci_repository import OCIRepositoryReconciler, OciTools
+from services.source.oci.registry import Registry
+from services.source.oci.visits import RegistryVisits
 from services.source.referenced_secrets import ReferencedSecrets
 from services.source.storage import Storage
 from services.source.web_client import WebClient
 from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache, watch_kind
 from shared.controller import Controller, Options, Reconciler
-from shared.resources.source import GitRepository, HelmChart, HelmRepository
+from shared.resources.source import GitRepository, HelmChart, HelmRepository, OCIRepository
 from shared.run import Recorder
 
 NAME = "source-controller"
@@ -53,6 +57,7 @@ class Caches(NamedTuple):
     git: WatchCache[GitRepository]
     helm: WatchCache[HelmRepository]
     charts: WatchCache[HelmChart]
+    oci: WatchCache[OCIRepository]
 
     @classmethod
     def of(cls, cluster: Cluster, namespace: str = "") -> "Caches":
@@ -61,6 +66,7 @@ class Caches(NamedTuple):
             watch_kind(cluster, GitRepository, namespace),
             watch_kind(cluster, HelmRepository, namespace),
             watch_kind(cluster, HelmChart, namespace),
+            watch_kind(cluster, OCIRepository, namespace),
         )
 
     @asynccontextmanager
@@ -117,9 +123,19 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
                 means, caches.helm, HelmRepository, helm, is_static=is_static
             ),
             HelmChart.kind: chart_controller,
+            OCIRepository.kind: _controller(
+                means, caches.oci, OCIRepository, _oci_repositories(means, secrets)
+            ),
         },
         mirrors,
     )
+
+
+def _oci_repositories(means: Means, secrets: ReferencedSecrets) -> OCIRepositoryReconciler:
+    registry = Registry(means.web)
+    layers = Layers(registry, means.storage, means.state / "oci")
+    visits = RegistryVisits(means.cluster, secrets)
+    return OCIRepositoryReconciler(means.storage, OciTools(visits, registry, layers))
 
 
 def _controller(

@@ -14,8 +14,8 @@ from shared.redaction import MASK
 
 SCHEME = "oci://"
 # Docker Hub's name in references is not the name of its registry.
-_DOCKER_HUB = {"docker.io", "index.docker.io", "registry-1.docker.io"}
 DOCKER_HUB = "index.docker.io"
+DOCKER_HUB_NAMES = frozenset({DOCKER_HUB, "docker.io", "registry-1.docker.io"})
 _LONGEST = 255  # what registries allow for host and path together
 
 _SEGMENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -85,7 +85,7 @@ class Repository:
                 f"{url!r} names no repository of a registry: lower case letters,"
                 " digits, and single separators"
             )
-        if host in _DOCKER_HUB:
+        if host in DOCKER_HUB_NAMES:
             return cls(DOCKER_HUB, path if "/" in path else f"library/{path}", access)
         return cls(host, path, access)
 
