@@ -75,7 +75,7 @@ class DocumentStream:
         return None if isinstance(event, yaml.StreamEndEvent) else event
 
 
-def _is_plain(event: Any, kind: type) -> bool:
+def _is_plain(event: Any, kind: type[Any]) -> bool:
     """Without an anchor, so that nobody refers to it later."""
     return isinstance(event, kind) and not event.anchor
 

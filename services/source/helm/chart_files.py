@@ -58,9 +58,7 @@ class Chart:
         return chart
 
     @classmethod
-    def from_directory(
-        cls, entries: Iterable[Entry], path: str, limits: Limits = CHART
-    ) -> "Chart":
+    def from_directory(cls, entries: Iterable[Entry], path: str, limits: Limits = CHART) -> "Chart":
         """A directory of a source, less what its `.helmignore` leaves out."""
         start = f"{path}/" if path else ""
         files = {

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from services.source.current_artifact import (
     as_status,
@@ -139,7 +139,7 @@ def is_static(repository: HelmRepository) -> bool:
 def _digest(raw: BinaryIO) -> str:
     raw.flush()
     raw.seek(0)
-    return f"sha256:{hashlib.file_digest(raw, 'sha256').hexdigest()}"
+    return f"sha256:{hashlib.file_digest(cast('Any', raw), 'sha256').hexdigest()}"
 
 
 def _unless_as(headers: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import asyncio
 import tempfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 from urllib.parse import urljoin
 
 from services.source.endings import FetchFailed
@@ -27,7 +27,7 @@ GOOD_FOR = 60.0  # seconds
 
 
 class _Fetched(NamedTuple):
-    index: StoredIndex
+    stored: StoredIndex
     until: float
 
 
@@ -79,7 +79,7 @@ class IndexedCharts:
                 self._fetched.move_to_end(key)
             while len(self._fetched) > FETCHED_KEPT:
                 self._fetched.popitem(last=False)
-        return known.index
+        return known.stored
 
     async def _download(self, repository: HelmRepository) -> StoredIndex:
         url = below(address_of(repository)[0], "index.yaml")
@@ -92,7 +92,7 @@ class IndexedCharts:
             raw.flush()
             raw.seek(0)
             try:
-                await self._reader.normalise(raw, index.file)
+                await self._reader.normalise(raw, cast("BinaryIO", index))
                 return await asyncio.to_thread(StoredIndex.open, Path(index.name))
             except InvalidIndex as error:
                 problem = f"failed to read the index of {url}: {error}"
