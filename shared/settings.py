@@ -3,12 +3,16 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 # Fields of type Address.
 _ADDRESSES = ("storage_address", "health_addr", "metrics_addr", "events_addr", "receiver_addr")
+
+
+MIB = 1024 * 1024
+Size = Annotated[int, msgspec.Meta(gt=0)]  # in bytes
 
 
 class SettingError(Exception):
@@ -39,6 +43,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     events_addr: Address = Address("", 9090)
     receiver_addr: Address = Address("", 9292)
     no_cross_namespace_refs: bool = False
+    helm_index_max_size: Size = 50 * MIB
+    helm_chart_max_size: Size = 10 * MIB
+    helm_chart_file_max_size: Size = 5 * MIB
     concurrent: int = 0  # 0: the service's own default
     log_level: str = "info"
 

@@ -47,6 +47,13 @@ def status_patch(
     return {"status": difference} if difference else None
 
 
+def no_status(resource: Resource[Any, Any]) -> tuple[Mapping[str, Json], Marks]:
+    """The fields and marks that leave what the schema gives to an object that nobody has seen."""
+    fields = dict.fromkeys(_as_json(resource.status))
+    fresh = {**fields, "observedGeneration": -1}
+    return fresh, {condition.type: None for condition in conditions_of(resource)}
+
+
 def _as_json(value: Any) -> Any:
     """With lists for tuples, or equal values would look different."""
     return msgspec.json.decode(msgspec.json.encode(value))

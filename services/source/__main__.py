@@ -4,6 +4,7 @@ import asyncio
 
 from services.source.announcements import announce_artifacts
 from services.source.file_server import file_server
+from services.source.helm.limits import HelmLimits
 from services.source.keeping import CONCURRENT, NAME, Caches, Means, controllers_of
 from services.source.storage import Storage, advertised_address
 from services.source.web_client import WebClient
@@ -38,6 +39,11 @@ async def start(settings: Settings) -> None:
             storage=Storage(settings.storage_path, advertised),
             web=web,
             state=settings.state,
+            helm=HelmLimits(
+                index=settings.helm_index_max_size,
+                chart=settings.helm_chart_max_size,
+                file=settings.helm_chart_file_max_size,
+            ),
             concurrent=settings.concurrent or CONCURRENT,
         )
         caches = Caches.of(cluster)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +14,17 @@ from services.source.git.mirror import Mirrors
 from services.source.git.refs import GitRefs
 from services.source.git.runner import GitRunner
 from services.source.git.upstream import GitUpstreams
+from services.source.helm.chart_signatures import ChartSignatures
+from services.source.helm.dependency_build import DependencyBuilder
 from services.source.helm.downloads import HelmDownloads
 from services.source.helm.helm_chart import ChartSources, HelmChartReconciler, charts_of
-from services.source.helm.helm_repository import HelmRepositoryReconciler
+from services.source.helm.helm_repository import HelmRepositoryReconciler, is_static
+from services.source.helm.indexed_charts import IndexedCharts
+from services.source.helm.limits import HelmLimits
 from services.source.helm.local_charts import LocalCharts
+from services.source.helm.registry_charts import RegistryCharts
 from services.source.helm.remote_charts import RemoteCharts
+from services.source.helm.repositories import ChartRepositories
 from services.source.oci.layers import Layers
 from services.source.oci.oci_repository import OCIRepositoryReconciler, OciTools
 from services.source.oci.registry import Registry
@@ -29,7 +35,7 @@ from services.source.web_client import WebClient
 from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache, watch_kind
 from shared.controller import Controller, Options, Reconciler
-from shared.resources.source import GitRepository, HelmChart, HelmRepository, OCIRepository
+from shared.resources.source import Bucket, GitRepository, HelmChart, HelmRepository, OCIRepository
 from shared.run import Recorder
 
 NAME = "source-controller"
@@ -46,6 +52,7 @@ class Means:
     storage: Storage
     web: WebClient
     state: Path
+    helm: HelmLimits = field(default_factory=HelmLimits)
     concurrent: int = CONCURRENT
 
 
@@ -56,6 +63,7 @@ class Caches(NamedTuple):
     helm: WatchCache[HelmRepository]
     charts: WatchCache[HelmChart]
     oci: WatchCache[OCIRepository]
+    buckets: WatchCache[Bucket]
 
     @classmethod
     def of(cls, cluster: Cluster, namespace: str = "") -> "Caches":
@@ -65,6 +73,7 @@ class Caches(NamedTuple):
             watch_kind(cluster, HelmRepository, namespace),
             watch_kind(cluster, HelmChart, namespace),
             watch_kind(cluster, OCIRepository, namespace),
+            watch_kind(cluster, Bucket, namespace),
         )
 
     @asynccontextmanager
@@ -100,24 +109,19 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     repositories = GitRepositoryReconciler(
         means.storage, GitTools(GitUpstreams(secrets, refs), mirrors, GitArchive(git))
     )
-    charts = HelmChartReconciler(
-        means.storage,
-        ChartSources(
-            caches.helm,
-            caches.git,
-            RemoteCharts(means.storage, downloads),
-            LocalCharts(means.storage),
-        ),
-    )
-    helm = HelmRepositoryReconciler(means.storage, downloads)
+    charts = _charts(means, caches, secrets, downloads)
+    helm = HelmRepositoryReconciler(means.storage, downloads, means.helm, means.state)
     chart_controller = _controller(means, caches.charts, HelmChart, charts)
     affected = charts_of(caches.charts)
     chart_controller.also_when(caches.helm, affected)
     chart_controller.also_when(caches.git, affected)
+    chart_controller.also_when(caches.buckets, affected)
     return Keeping(
         {
             GitRepository.kind: _controller(means, caches.git, GitRepository, repositories),
-            HelmRepository.kind: _controller(means, caches.helm, HelmRepository, helm),
+            HelmRepository.kind: _controller(
+                means, caches.helm, HelmRepository, helm, is_static=is_static
+            ),
             HelmChart.kind: chart_controller,
             OCIRepository.kind: _controller(
                 means, caches.oci, OCIRepository, _oci_repositories(means, secrets)
@@ -125,6 +129,26 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
         },
         mirrors,
     )
+
+
+def _charts(
+    means: Means, caches: Caches, secrets: ReferencedSecrets, downloads: HelmDownloads
+) -> HelmChartReconciler:
+    registry, limits = Registry(means.web), means.helm
+    visits = RegistryVisits(means.cluster, secrets)
+    repositories = ChartRepositories(
+        IndexedCharts(means.storage, downloads, limits, means.state),
+        RegistryCharts(registry, visits, limits),
+        caches.helm.values,
+    )
+    sources = ChartSources(
+        caches.helm,
+        caches.git,
+        caches.buckets,
+        RemoteCharts(repositories, ChartSignatures(registry), limits),
+        LocalCharts(means.storage, DependencyBuilder(repositories), limits),
+    )
+    return HelmChartReconciler(means.storage, sources)
 
 
 def _oci_repositories(means: Means, secrets: ReferencedSecrets) -> OCIRepositoryReconciler:
@@ -135,7 +159,11 @@ def _oci_repositories(means: Means, secrets: ReferencedSecrets) -> OCIRepository
 
 
 def _controller(
-    means: Means, cache: WatchCache[Any], model: type[Any], reconciler: Reconciler[Any]
+    means: Means,
+    cache: WatchCache[Any],
+    model: type[Any],
+    reconciler: Reconciler[Any],
+    **different: Any,
 ) -> Controller[Any]:
-    options = Options(name=NAME, manager=NAME, concurrent=means.concurrent)
+    options = Options(name=NAME, manager=NAME, concurrent=means.concurrent, **different)
     return Controller(means.cluster, cache, model, reconciler, means.recorder, options)

@@ -108,6 +108,19 @@ class Storage:
         digest = hashlib.sha256(content).hexdigest()
         return StoredFile("/".join((*owner, name)), f"sha256:{digest}", len(content))
 
+    async def write_file(
+        self, owner: Owner, name: str, fill: Callable[[BinaryIO], Awaitable[object]]
+    ) -> StoredFile:
+        """Like `write_bytes`, for what is written piece by piece, or by another process."""
+
+        async def measured(file: BinaryIO) -> tuple[str, int]:
+            await fill(file)
+            file.flush()
+            return await asyncio.to_thread(_measured, Path(file.name))
+
+        digest, size = await self.write(owner, name, measured)
+        return StoredFile("/".join((*owner, name)), digest, size)
+
     async def point(self, owner: Owner, link: str, name: str) -> str:
         """Let a link of a fixed name lead to the latest file; its URL."""
         try:
@@ -189,6 +202,12 @@ def _publish(file: BinaryIO, into: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _measured(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return f"sha256:{digest}", file.tell()
 
 
 def _point(folder: Path, link: str, name: str) -> None:
