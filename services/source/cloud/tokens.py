@@ -1,8 +1,9 @@
 """What is asked of a cloud's identity service, and what it gives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from shared.credentials import Basic, Bearer, Proxy
 from shared.redaction import MASK
@@ -22,6 +23,11 @@ class TokenRequest:
     service_account: NamespacedName | None = None
     proxy: Proxy | None = None
     sts_endpoint: str = ""  # of AWS's token service, when it is not the public one
+
+    @property
+    def host(self) -> str:
+        url = self.url if "://" in self.url else f"https://{self.url}"
+        return (urlsplit(url).hostname or "").lower()
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,3 +51,36 @@ class CloudToken:
 
     login: CloudLogin
     expires_at: datetime
+
+
+# What a Secret may say of an application that Entra knows.
+
+
+@dataclass(frozen=True)
+class ClientSecret:
+    tenant: str
+    client: str
+    secret: str = field(repr=False)
+    authority: str = ""
+
+
+@dataclass(frozen=True)
+class ClientCertificate:
+    tenant: str
+    client: str
+    certificate: str = field(repr=False)
+    password: str = field(repr=False)
+    send_chain: bool = False
+    authority: str = ""
+
+
+@dataclass(frozen=True)
+class ManagedIdentity:
+    client: str
+
+
+Application: TypeAlias = ClientSecret | ClientCertificate | ManagedIdentity
+
+
+class IdentityError(Exception):
+    """The cloud gave no token; the message says what is missing or was refused."""
