@@ -1,5 +1,7 @@
 """The five shapes that a Secret for Azure may have; the first one that is complete is taken."""
 
+import base64
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -52,13 +54,22 @@ def _without_tenant(values: Values, client: str) -> AzureLogin:
     if client:
         return ManagedIdentity(client)
     if values.get("accountKey"):
-        return AccountKey(*secret_lines(values, "accountKey"))
+        return AccountKey(_account_key(values))
     if values.get("sasKey"):
         return SasKey(_sas(values))
     raise InvalidCredentials(
         "the Secret needs tenantId and clientId with clientSecret or clientCertificate, or "
         "clientId alone, or accountKey, or sasKey"
     )
+
+
+def _account_key(values: Values) -> str:
+    key = secret_lines(values, "accountKey")[0]
+    try:
+        base64.b64decode(key, validate=True)
+    except binascii.Error as error:
+        raise InvalidCredentials("key 'accountKey' of the Secret is not base64") from error
+    return key
 
 
 def _sas(values: Values) -> str:

@@ -58,6 +58,7 @@ class GcsStore:
             _http=wired(session, wire),
             client_options={"api_endpoint": address},
         )
+        self._client._bucket_metadata_cache = None  # for tracing; asks behind our back
         self._name = bucket
         self._bucket = self._client.bucket(bucket)
         self._prefix = prefix
@@ -88,8 +89,9 @@ class GcsStore:
             blob = self._bucket.get_blob(key, retry=None)
             if blob is None:
                 return None
+            etag = str(blob.etag)
             _download(blob, into)
-            return str(blob.etag)
+            return etag
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

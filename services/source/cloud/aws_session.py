@@ -31,6 +31,8 @@ _LONGEST = 500  # of a stranger's message
 _making = threading.Lock()  # a session makes its clients from shared state
 _searching = threading.Lock()
 _REFUSALS = frozenset({401, 403})
+# Refusals with another status; the last one is Versity's.
+_REFUSED = frozenset({"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "XAdminUserNotFound"})
 
 
 class AwsError(Exception):
@@ -43,7 +45,7 @@ class AwsError(Exception):
 
     @property
     def refuses_us(self) -> bool:
-        return self.status in _REFUSALS or self.code in ("ExpiredToken", "InvalidToken")
+        return self.status in _REFUSALS or self.code in _REFUSED
 
 
 class Where(NamedTuple):
