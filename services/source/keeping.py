@@ -8,6 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from services.source.bucket.bucket import BucketReconciler
+from services.source.bucket.ldap_tokens import LdapTokens
+from services.source.bucket.stores import Stores
+from services.source.cloud import CloudIdentities
 from services.source.git.archive import GitArchive
 from services.source.git.git_repository import GitRepositoryReconciler, GitTools
 from services.source.git.mirror import Mirrors
@@ -54,6 +58,7 @@ class Means:
     state: Path
     helm: HelmLimits = field(default_factory=HelmLimits)
     concurrent: int = CONCURRENT
+    gates: frozenset[str] = frozenset()  # the feature gates that are open
 
 
 class Caches(NamedTuple):
@@ -111,6 +116,9 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     )
     charts = _charts(means, caches, secrets, downloads)
     helm = HelmRepositoryReconciler(means.storage, downloads, means.helm, means.state)
+    identities = CloudIdentities(means.cluster, means.gates)
+    stores = Stores(secrets, identities, LdapTokens(means.web))
+    buckets = BucketReconciler(means.storage, stores)
     chart_controller = _controller(means, caches.charts, HelmChart, charts)
     affected = charts_of(caches.charts)
     chart_controller.also_when(caches.helm, affected)
@@ -126,6 +134,7 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
             OCIRepository.kind: _controller(
                 means, caches.oci, OCIRepository, _oci_repositories(means, secrets)
             ),
+            Bucket.kind: _controller(means, caches.buckets, Bucket, buckets),
         },
         mirrors,
     )
