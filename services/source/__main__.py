@@ -3,6 +3,7 @@
 import asyncio
 
 from services.source.announcements import announce_artifacts
+from services.source.artifact_folder import Retention
 from services.source.file_server import file_server
 from services.source.keeping import CONCURRENT, NAME, Caches, Means, controllers_of
 from services.source.storage import Storage, advertised_address
@@ -21,10 +22,10 @@ from shared.subjects import REQUESTS
 
 async def start(settings: Settings) -> None:
     ready = asyncio.Event()
-    advertised = advertised_address(settings.storage_adv_addr, settings.storage_address)
+    storage = _storage(settings)
     async with (
         side_doors(settings, ready.is_set),
-        listening(file_server(settings.storage_path), settings.storage_address),
+        listening(file_server(storage), settings.storage_address),
         Cluster.connect(settings.kubeconfig, agent=NAME) as cluster,
         Bus.connect(
             settings.nats_url, credentials=settings.nats_credentials, service="source"
@@ -35,7 +36,7 @@ async def start(settings: Settings) -> None:
         means = Means(
             cluster=cluster,
             recorder=recorder,
-            storage=Storage(settings.storage_path, advertised),
+            storage=storage,
             web=web,
             state=settings.state,
             concurrent=settings.concurrent or CONCURRENT,
@@ -43,7 +44,7 @@ async def start(settings: Settings) -> None:
         caches = Caches.of(cluster)
         keeping = controllers_of(means, caches)
         for cache in caches:
-            announce_artifacts(cache, bus)
+            announce_artifacts(cache, bus, storage.path_index)
 
         def requested(asked: Received[ReconcileRequest]) -> None:
             kind, namespace, name = asked.names
@@ -53,6 +54,15 @@ async def start(settings: Settings) -> None:
             bus.hints(REQUESTS, [REQUESTS.every(kind) for kind in keeping.controllers], requested)
             ready.set()
             await keeping.run()
+
+
+def _storage(settings: Settings) -> Storage:
+    return Storage(
+        settings.storage_path,
+        advertised_address(settings.storage_adv_addr, settings.storage_address),
+        retention=Retention(settings.artifact_retention_ttl, settings.artifact_retention_records),
+        algorithm=settings.artifact_digest_algo,
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ good artifact stays, and stays announced. Success clears them all.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from shared.outcomes import ConditionMark, Failed, Marks, Stalled, Waiting
 
@@ -13,6 +14,8 @@ ARTIFACT_OUTDATED = "ArtifactOutdated"
 BUILD_FAILED = "BuildFailed"
 FETCH_FAILED = "FetchFailed"
 STORAGE_FAILED = "StorageOperationFailed"
+
+DISK_AGAIN = timedelta(seconds=25)
 
 _STAGES = (STORAGE_FAILED, FETCH_FAILED, BUILD_FAILED)
 
@@ -65,6 +68,16 @@ class StorageFailed(Failed):
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message, reason=reason, conditions=_only(STORAGE_FAILED, reason, message))
+
+
+class DiskFailed(StorageFailed):
+    """Space may be there again at any time, so it is not waited for longer than half a minute."""
+
+    may_pass = True
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after = DISK_AGAIN
 
 
 def stored(reason: str, message: str) -> Marks:

@@ -19,12 +19,14 @@ from services.source.helm.helm_chart import ChartSources, HelmChartReconciler, c
 from services.source.helm.helm_repository import HelmRepositoryReconciler
 from services.source.helm.local_charts import LocalCharts
 from services.source.helm.remote_charts import RemoteCharts
+from services.source.patrol import Patrol
 from services.source.referenced_secrets import ReferencedSecrets
-from services.source.storage import Storage
+from services.source.storage import Owner, Storage
 from services.source.web_client import WebClient
 from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache, watch_kind
 from shared.controller import Controller, Options, Reconciler
+from shared.resources.meta import NamespacedName
 from shared.resources.source import GitRepository, HelmChart, HelmRepository
 from shared.run import Recorder
 
@@ -71,14 +73,16 @@ class Caches(NamedTuple):
 
 
 class Keeping(NamedTuple):
-    """Controllers by kind, and the mirrors that they leave behind."""
+    """Controllers by kind, and what looks after the mirrors and artifacts that they leave."""
 
     controllers: dict[str, Controller[Any]]
     mirrors: Mirrors
+    patrol: Patrol
 
     async def run(self) -> None:
         """For ever; cancel to stop."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self.patrol.run())
             for controller in self.controllers.values():
                 group.create_task(controller.run())
             while True:
@@ -108,14 +112,23 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     affected = charts_of(caches.charts)
     chart_controller.also_when(caches.helm, affected)
     chart_controller.also_when(caches.git, affected)
-    return Keeping(
-        {
-            GitRepository.kind: _controller(means, caches.git, GitRepository, repositories),
-            HelmRepository.kind: _controller(means, caches.helm, HelmRepository, helm),
-            HelmChart.kind: chart_controller,
-        },
-        mirrors,
-    )
+    controllers = {
+        GitRepository.kind: _controller(means, caches.git, GitRepository, repositories),
+        HelmRepository.kind: _controller(means, caches.helm, HelmRepository, helm),
+        HelmChart.kind: chart_controller,
+    }
+    return Keeping(controllers, mirrors, _patrol(means.storage, caches, controllers))
+
+
+def _patrol(storage: Storage, caches: Caches, controllers: dict[str, Controller[Any]]) -> Patrol:
+    by_folder = {kind.lower(): controller for kind, controller in controllers.items()}
+
+    def damaged(owner: Owner) -> None:
+        if controller := by_folder.get(owner.kind):
+            controller.look_at(NamespacedName(owner.namespace, owner.name))
+
+    storage.damaged = damaged
+    return Patrol(storage, caches, tuple(by_folder))
 
 
 def _controller(

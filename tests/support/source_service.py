@@ -143,11 +143,13 @@ class SourceService:
     async def running(self) -> AsyncIterator[None]:
         """The service at work, from a start to its end."""
         self.storage.mkdir(exist_ok=True)
-        runner = web.AppRunner(file_server(self.storage), access_log=None)
+        storage = Storage(self.storage, "to be known")
+        runner = web.AppRunner(file_server(storage), access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         self.address = f"127.0.0.1:{runner.addresses[0][1]}"
+        storage.advertise(self.address)
         kubeconfig = self._kubeconfig()
         try:
             async with (
@@ -157,7 +159,7 @@ class SourceService:
                 means = Means(
                     cluster=cluster,
                     recorder=self.told,
-                    storage=Storage(self.storage, self.address),
+                    storage=storage,
                     web=http,
                     state=self.folder,
                 )
