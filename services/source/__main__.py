@@ -3,10 +3,10 @@
 import asyncio
 
 from services.source.announcements import announce_artifacts
-from services.source.artifact_folder import Retention
+from services.source.artifact_blobs import copies_of
 from services.source.file_server import file_server
 from services.source.keeping import CONCURRENT, NAME, Caches, Means, controllers_of
-from services.source.storage import Storage, advertised_address
+from services.source.storage import storage_of
 from services.source.web_client import WebClient
 from shared.bus import Bus
 from shared.cluster.client import Cluster
@@ -22,7 +22,7 @@ from shared.subjects import REQUESTS
 
 async def start(settings: Settings) -> None:
     ready = asyncio.Event()
-    storage = _storage(settings)
+    storage = storage_of(settings)
     async with (
         side_doors(settings, ready.is_set),
         listening(file_server(storage), settings.storage_address),
@@ -43,6 +43,7 @@ async def start(settings: Settings) -> None:
         )
         caches = Caches.of(cluster)
         keeping = controllers_of(means, caches)
+        copies = copies_of(storage, caches, bus, settings.artifact_store_mebibytes)
         for cache in caches:
             announce_artifacts(cache, bus, storage.path_index)
 
@@ -53,16 +54,9 @@ async def start(settings: Settings) -> None:
         async with caches.running():
             bus.hints(REQUESTS, [REQUESTS.every(kind) for kind in keeping.controllers], requested)
             ready.set()
-            await keeping.run()
-
-
-def _storage(settings: Settings) -> Storage:
-    return Storage(
-        settings.storage_path,
-        advertised_address(settings.storage_adv_addr, settings.storage_address),
-        retention=Retention(settings.artifact_retention_ttl, settings.artifact_retention_records),
-        algorithm=settings.artifact_digest_algo,
-    )
+            async with asyncio.TaskGroup() as group:
+                group.create_task(copies.run())
+                await keeping.run()
 
 
 if __name__ == "__main__":

@@ -21,12 +21,12 @@ from shared.artifact_file import ArtifactFile
 from shared.clock import Now, now, rfc3339
 from shared.digests import InvalidDigest, algorithm_of
 from shared.resources.meta import Artifact, Resource
-from shared.settings import Address
+from shared.settings import Address, Settings
 
 T = TypeVar("T")
 Fill = Callable[[ArtifactFile], Awaitable[T]]
 
-__all__ = ["Integrity", "Owner", "Storage", "StoredFile", "advertised_address"]
+__all__ = ["Integrity", "Owner", "Storage", "StoredFile", "storage_of"]
 
 
 class Owner(NamedTuple):
@@ -231,6 +231,15 @@ def advertised_address(chosen: str, listening: Address) -> str:
     if host == "0.0.0.0":  # noqa: S104  (compared with, not bound to)
         host = os.environ.get("HOSTNAME", "localhost")
     return f"{host}:{listening.port}"
+
+
+def storage_of(settings: Settings) -> Storage:
+    return Storage(
+        settings.storage_path,
+        advertised_address(settings.storage_adv_addr, settings.storage_address),
+        retention=Retention(settings.artifact_retention_ttl, settings.artifact_retention_records),
+        algorithm=settings.artifact_digest_algo,
+    )
 
 
 def _nobody_cares(owner: Owner) -> None:
