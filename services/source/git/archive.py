@@ -20,6 +20,8 @@ from shared.artifact_file import growing
 
 _REGULAR = frozenset({"100644", "100755", "100664"})
 _FORMATS = {40: "sha1", 64: "sha256"}  # of Git's object ids, by their length
+# Questions go out before the answers are read; more than a pipe holds would wait for each other.
+_QUESTIONS = 500
 CONCURRENT = 4  # each may hold a file of the largest size in memory, and a processor
 MAX_IGNORE_FILE = 1024 * 1024
 MAX_TREE = 64 * 1024 * 1024  # of `ls-tree` text: some half a million files
@@ -61,11 +63,7 @@ class GitArchive:
     ) -> Packed:
         artifact = growing(into)
 
-        async def read(wanted: Sequence[PackedFile]) -> list[bytes]:
-            await objects.ask(file.content_id for file in wanted)
-            return [await objects.answer(file.size) for file in wanted]
-
-        await pack_shards(files, artifact, read, self._limits)
+        await pack_shards(files, artifact, objects.contents, self._limits)
         for file in files:
             artifact.note(file.path, f"{_FORMATS[len(file.content_id)]}:{file.content_id}")
         return Packed(artifact.size, artifact.digest)
@@ -103,6 +101,14 @@ class _Objects:
     async def read(self, object_id: str, limit: int) -> bytes:
         await self.ask([object_id])
         return await self.answer(limit)
+
+    async def contents(self, files: Sequence[PackedFile]) -> list[bytes]:
+        found = []
+        for start in range(0, len(files), _QUESTIONS):
+            some = files[start : start + _QUESTIONS]
+            await self.ask(file.content_id for file in some)
+            found += [await self.answer(file.size) for file in some]
+        return found
 
     async def ask(self, object_ids: Iterable[str]) -> None:
         await self._process.write("".join(f"{each}\n" for each in object_ids).encode())

@@ -10,18 +10,18 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
-from zlib import crc32
 
 from shared import gzip_members, tar_blocks
 from shared.archive import Limits, TarWriter
 from shared.artifact_file import Growing
 from shared.gzip_members import Place
 
-SMALLEST, LARGEST = 128 * 1024, 1024 * 1024  # bytes of content; a larger file has its own shard
-MOST_FILES = 256
-_ENDS = 16  # above the smallest size every 16th path, on average, ends its shard
+# Content and files of a shard, on average. Smaller ones pack worse, larger ones cost a change more.
+USUAL_SIZE, USUAL_FILES = 256 * 1024, 256
+LARGEST, MOST_FILES = 4 * USUAL_SIZE, 4 * USUAL_FILES  # a larger file has its own shard
 
 
 class PackedFile(NamedTuple):
@@ -68,11 +68,17 @@ def shards_of(files: Iterable[PackedFile]) -> Iterator[list[PackedFile]]:
             shard, size = [], 0
         shard.append(file)
         size += file.size
-        if size >= SMALLEST and crc32(os.fsencode(file.path)) % _ENDS == 0:
+        if _ends(file):
             yield shard
             shard, size = [], 0
     if shard:
         yield shard
+
+
+def _ends(file: PackedFile) -> bool:
+    """Decided by the file alone, so that two similar lists soon have their ends in common again."""
+    drawn = int.from_bytes(blake2b(os.fsencode(file.path), digest_size=4).digest()) / 2**32
+    return drawn < max(file.size / USUAL_SIZE, 1 / USUAL_FILES)
 
 
 def _planned(files: Sequence[PackedFile], limits: Limits) -> list[_Shard]:
