@@ -36,15 +36,14 @@ GRACE = timedelta(minutes=10)
 class _Unwanted:
     """Since when things are not wanted any more."""
 
-    def __init__(self, grace: timedelta) -> None:
-        self._grace = grace
+    def __init__(self) -> None:
         self._since: dict[str, timedelta] = {}
 
-    def out_of_date(self, unwanted: Set[str]) -> list[str]:
-        """Those that are so for the whole of the grace time."""
+    def longer_than(self, grace: timedelta, unwanted: Set[str]) -> list[str]:
+        """Those that are so for the whole of this time."""
         now = _monotonic()
         self._since = {each: self._since.get(each, now) for each in unwanted}
-        return [each for each, since in self._since.items() if now - since >= self._grace]
+        return [each for each, since in self._since.items() if now - since >= grace]
 
 
 class ArtifactBlobs:
@@ -62,8 +61,8 @@ class ArtifactBlobs:
         self._max_bytes = max_bytes
         self._changed = asyncio.Event()
         self._indexes: dict[str, str] = {}  # of artifacts that are there
-        self._names = _Unwanted(grace)
-        self._loose = _Unwanted(grace)
+        self.grace = grace
+        self._names, self._loose = _Unwanted(), _Unwanted()
         self._refused: dict[str, timedelta] = {}  # when there was no room for them
         self._complaint = ""
 
@@ -102,13 +101,13 @@ class ArtifactBlobs:
             self._indexes[digest] = blob.metadata.get(INDEX, "") if blob else ""
 
     async def _remove(self, there: Set[str]) -> None:
-        for name in self._names.out_of_date(there - self._wanted()):
+        for name in self._names.longer_than(self.grace, there - self._wanted()):
             if name not in self._wanted():  # by now
                 await self._store.remove(name)
 
     async def _remove_loose(self) -> None:
         """What uploads left behind that broke off."""
-        for nuid in self._loose.out_of_date(await self._store.loose()):
+        for nuid in self._loose.longer_than(self.grace, await self._store.loose()):
             await self._store.drop(nuid)
 
     def _wanted(self) -> set[str]:

@@ -23,8 +23,13 @@ async def current_artifact(
     owner = Owner.of(resource)
     artifact: Artifact | None = resource.status.artifact
     await _collect(storage, owner, artifact, run)
-    if artifact is None or await _is_there(storage, owner, artifact, run):
-        return artifact and msgspec.structs.replace(artifact, url=storage.url(artifact.path))
+    if artifact is None:
+        return None
+    if await _is_there(storage, owner, artifact, run):
+        reachable = msgspec.structs.replace(artifact, url=storage.url(artifact.path))
+        if reachable != artifact:
+            run.note(status={"artifact": as_status(reachable)})
+        return reachable
     # Nobody can download it any more, so nobody may be told to.
     await run.progress(
         "building artifact: disappeared from storage",

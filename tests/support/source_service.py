@@ -11,12 +11,14 @@ import aiohttp
 import yaml
 from aiohttp import web
 
+from services.source.artifact_blobs import ArtifactBlobs, copies_of
 from services.source.file_server import file_server
 from services.source.keeping import Caches, Keeping, Means, controllers_of
 from services.source.storage import Storage
 from services.source.web_client import WebClient
 from shared.archive import unpack
 from shared.artifact import fetch
+from shared.bus import Bus
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest, ObjectRef
 from shared.resources.meta import Artifact, Resource
@@ -56,7 +58,9 @@ class SourceService:
     token: str  # the administrator's
     told: MemoryRecorder = field(default_factory=MemoryRecorder)
     address: str = ""
+    nats_url: str = ""  # without one nothing is copied there
     keeping: Keeping | None = None
+    copies: ArtifactBlobs | None = None
 
     @property
     def storage(self) -> Path:
@@ -155,6 +159,7 @@ class SourceService:
             async with (
                 Cluster.connect(kubeconfig, agent="source-controller") as cluster,
                 WebClient.open() as http,
+                Bus.connect(self.nats_url, service="source") as bus,
             ):
                 means = Means(
                     cluster=cluster,
@@ -165,10 +170,13 @@ class SourceService:
                 )
                 caches = Caches.of(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)
+                self.copies = copies_of(storage, caches, bus, 64 if self.nats_url else 0)
                 async with caches.running(), asyncio.TaskGroup() as group:
                     working = group.create_task(self.keeping.run())
+                    copying = group.create_task(self.copies.run())
                     yield
                     working.cancel()
+                    copying.cancel()
         finally:
             await runner.cleanup()
 
