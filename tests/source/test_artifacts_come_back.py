@@ -13,10 +13,12 @@ import pytest
 
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
+from services.source.artifact_folder import stored_index
 from shared.bus import Bus
 from shared.cluster.objects import Manifest
+from shared.digests import digest_of
 from shared.object_store import ObjectStore
-from shared.subjects import ARTIFACT_BLOBS
+from shared.subjects import ARTIFACT_BLOBS, ARTIFACTS
 from tests.source.conftest import git_in
 from tests.support.eventually import eventually
 from tests.support.holding import held
@@ -147,6 +149,25 @@ async def test_the_path_index_is_in_the_store_and_names_gits_own_objects(
     blobs = [(await git_in(shop, "rev-parse", f"main:{path}")).decode() for path in PATHS]
     told = {path: f"sha1:{blob}" for path, blob in zip(PATHS, blobs, strict=True)}
     assert json.loads(content) == {"paths": told}
+
+
+async def test_a_new_artifact_is_announced_with_its_path_index_also_after_a_restart(
+    idle_service: SourceService, shop: Repository, nats: NatsProcess
+) -> None:
+    idle_service.nats_url = nats.url
+    heard: list[str] = []
+    async with Bus.connect(nats.url, service="helm") as bus:
+        await bus.connected()
+        bus.hints(ARTIFACTS, [ARTIFACTS.subjects], lambda told: heard.append(told.body.path_index))
+        async with held(idle_service.running()):
+            stored = await ready_shop(idle_service, shop)
+            await eventually(lambda: heard)
+        async with held(idle_service.running()):
+            await eventually(lambda: len(heard) > 1)
+
+    index = stored_index(file_of(idle_service, stored))
+    assert index is not None
+    assert heard == [digest_of(index)] * len(heard)
 
 
 async def test_what_no_status_names_any_more_leaves_the_store(

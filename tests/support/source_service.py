@@ -11,6 +11,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 
+from services.source.announcements import announce_artifacts
 from services.source.artifact_blobs import ArtifactBlobs, copies_of
 from services.source.file_server import file_server
 from services.source.keeping import Caches, Keeping, Means, controllers_of
@@ -170,6 +171,8 @@ class SourceService:
                 )
                 caches = Caches.of(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)
+                for cache in caches:
+                    announce_artifacts(cache, bus, storage.path_index)
                 self.copies = copies_of(storage, caches, bus, 64 if self.nats_url else 0)
                 async with caches.running(), asyncio.TaskGroup() as group:
                     working = group.create_task(self.keeping.run())
