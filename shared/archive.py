@@ -5,7 +5,6 @@ bytes. `unpack` reads a stranger's archive in memory and never touches a file sy
 and names that lead out of the archive do not come through, and every quantity has a limit.
 """
 
-import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
 from shared import gzip_codec, tar_blocks
+from shared.artifact_file import growing
+from shared.digests import digest_of, hasher
 from shared.tar_blocks import Header
 
 MIB = 1024 * 1024
@@ -53,77 +54,90 @@ class Packed(NamedTuple):
     digest: str
 
 
-class Packer:
-    """Writes entries as they come, so that an archive larger than memory can be made.
+class TarWriter:
+    """The blocks of an archive, file by file; where they go is the caller's business.
 
-    They come in ascending order of their encoded path (as Git lists them): the order is part of
+    Files come in ascending order of their encoded path (as Git lists them): the order is part of
     the digest, and it makes a path that comes twice visible without remembering them all.
     """
 
-    def __init__(self, into: BinaryIO, limits: Limits = ARTIFACT) -> None:
-        self._into = into
+    def __init__(self, limits: Limits = ARTIFACT, folders: tuple[bytes, ...] = ()) -> None:
+        """`folders` are those that are open already, when others wrote the blocks before."""
+        self.folders = folders
         self._budget = _Budget(limits)
-        self._gzip = gzip_codec.compressor()
-        self._digest = hashlib.sha256()
-        self._size = 0
-        self._pending = bytearray()
         self._last = b""
-        self._folders: tuple[bytes, ...] = ()
+
+    def file(self, path: str, mode: int, content: bytes) -> tuple[bytes, ...]:
+        encoded = os.fsencode(path)
+        folders = self.enter(encoded, len(content))
+        mode = 0o700 if mode & 0o111 else 0o600
+        header = tar_blocks.encode(encoded, mode, len(content), tar_blocks.REGULAR)
+        return (folders, header, content, bytes(tar_blocks.padding(len(content))))
+
+    def enter(self, path: bytes, size: int) -> bytes:
+        """Checks that the file may come next. A directory comes before the first file in it."""
+        _require_clean(path)
+        if path <= self._last:
+            raise ArchiveError(f"{os.fsdecode(path)!r} is not in ascending order, or comes twice")
+        self._last = path
+        self._budget.spend(path, size)
+        parent = path.rpartition(b"/")[0]
+        if (self.folders[-1] if self.folders else b"") == parent:
+            return b""
+        parts = parent.split(b"/") if parent else []
+        before, self.folders = (
+            self.folders,
+            tuple(b"/".join(parts[: depth + 1]) for depth in range(len(parts))),
+        )
+        return b"".join(self._folder(folder) for folder in self.folders if folder not in before)
+
+    def _folder(self, path: bytes) -> bytes:
+        self._budget.spend(path, 0)
+        return tar_blocks.encode(path + b"/", 0o750, 0, tar_blocks.DIRECTORY)
+
+
+class Packer:
+    """Writes entries as they come, so that an archive larger than memory can be made.
+
+    Of an ArtifactFile it makes the path index on the way.
+    """
+
+    def __init__(self, into: BinaryIO, limits: Limits = ARTIFACT) -> None:
+        self._into = growing(into)
+        self._tar = TarWriter(limits)
+        self._gzip = gzip_codec.compressor()
+        self._pending = bytearray()
 
     def add(self, entry: Entry) -> None:
-        path = self._begin(entry.path, len(entry.content))
-        mode = 0o700 if entry.mode & 0o111 else 0o600
-        header = tar_blocks.encode(path, mode, len(entry.content), tar_blocks.REGULAR)
-        self._write(header, entry.content, bytes(tar_blocks.padding(len(entry.content))))
+        self._write(*self._tar.file(*entry))
+        self._into.note(entry.path, digest_of(entry.content))
 
     def add_stream(self, path: str, size: int, content: BinaryIO) -> None:
         """A file that nobody wants whole in memory; it has exactly `size` bytes."""
-        name = self._begin(path, size)
-        self._write(tar_blocks.encode(name, 0o600, size, tar_blocks.REGULAR))
+        encoded, hashed = os.fsencode(path), hasher("sha256")
+        folders = self._tar.enter(encoded, size)
+        self._write(folders, tar_blocks.encode(encoded, 0o600, size, tar_blocks.REGULAR))
         left = size
         while left and (piece := content.read(min(_BATCH, left))):
+            hashed.update(piece)
             self._write(piece)
             left -= len(piece)
         if left or content.read(1):
             raise ArchiveError(f"{path!r} does not have the {size} bytes that were announced")
         self._write(bytes(tar_blocks.padding(size)))
+        self._into.note(path, f"sha256:{hashed.hexdigest()}")
 
     def finish(self) -> Packed:
         self._write(tar_blocks.END)
-        self._flush(self._gzip.compress(bytes(self._pending)) + self._gzip.flush())
-        return Packed(self._size, f"sha256:{self._digest.hexdigest()}")
-
-    def _begin(self, path: str, size: int) -> bytes:
-        encoded = os.fsencode(path)
-        _require_clean(encoded)
-        if encoded <= self._last:
-            raise ArchiveError(f"{path!r} is not in ascending order, or comes twice")
-        self._last = encoded
-        self._budget.spend(encoded, size)
-        self._enter(encoded)
-        return encoded
-
-    def _enter(self, path: bytes) -> None:
-        """A directory is written before the first file in it, as tar and Flux do."""
-        parts = path.split(b"/")[:-1]
-        folders = tuple(b"/".join(parts[: depth + 1]) for depth in range(len(parts)))
-        for folder in folders:
-            if folder not in self._folders:
-                self._budget.spend(folder, 0)
-                self._write(tar_blocks.encode(folder + b"/", 0o750, 0, tar_blocks.DIRECTORY))
-        self._folders = folders
+        self._into.write(self._gzip.compress(bytes(self._pending)) + self._gzip.flush())
+        return Packed(self._into.size, self._into.digest)
 
     def _write(self, *pieces: bytes) -> None:
         for piece in pieces:
             self._pending += piece
         if len(self._pending) >= _BATCH:
-            self._flush(self._gzip.compress(bytes(self._pending)))
+            self._into.write(self._gzip.compress(bytes(self._pending)))
             self._pending.clear()
-
-    def _flush(self, packed: bytes) -> None:
-        self._into.write(packed)
-        self._digest.update(packed)
-        self._size += len(packed)
 
 
 def pack(entries: Iterable[Entry], into: BinaryIO, limits: Limits = ARTIFACT) -> Packed:

@@ -5,7 +5,6 @@ when a hundred objects ask for it together, and what nobody asked for lately mak
 """
 
 import asyncio
-import hashlib
 import os
 import shutil
 from collections import OrderedDict
@@ -18,6 +17,7 @@ from weakref import WeakValueDictionary
 
 import aiohttp
 
+from shared.digests import Hasher, InvalidDigest, algorithm_of, hasher
 from shared.outcomes import Failed, Waiting
 from shared.redaction import redact
 from shared.resources.meta import Artifact
@@ -27,7 +27,6 @@ MAX_CACHED_BYTES = 1024 * 1024 * 1024
 MAX_CACHED_COUNT = 200
 ATTEMPT = timedelta(seconds=60)
 RETRY_DELAYS = (0.2, 1.0, 3.0)  # a restart of the file server; longer is the controller's backoff
-_ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128}  # and their hexadecimal digits
 
 
 class ArtifactMissing(Waiting):
@@ -141,8 +140,8 @@ async def _download(session: aiohttp.ClientSession, artifact: Artifact, into: Pa
 
 
 async def _save_verified(content: aiohttp.StreamReader, artifact: Artifact, partial: Path) -> None:
-    algorithm, _, expected = artifact.digest.partition(":")
-    digest, size = hashlib.new(algorithm), 0
+    algorithm = _algorithm_of(artifact)
+    digest, size = _hasher(algorithm), 0
     limit = MAX_PACKED if artifact.size is None else min(artifact.size, MAX_PACKED)
     with _create(partial) as file:
         async for chunk in content.iter_chunked(256 * 1024):
@@ -151,10 +150,11 @@ async def _save_verified(content: aiohttp.StreamReader, artifact: Artifact, part
                 raise ArtifactFailed(f"{artifact.url} is larger than {limit} bytes")
             digest.update(chunk)
             file.write(chunk)
-    if digest.hexdigest() != expected:
+    found = f"{algorithm}:{digest.hexdigest()}"
+    if found != artifact.digest:
         raise ArtifactFailed(
-            f"failed to verify {artifact.url}: digest {algorithm}:{digest.hexdigest()} of "
-            f"{size} bytes is not the {artifact.digest} that the source announces"
+            f"failed to verify {artifact.url}: digest {found} of {size} bytes is not the "
+            f"{artifact.digest} that the source announces"
         )
 
 
@@ -164,9 +164,19 @@ def _create(path: Path) -> BinaryIO:
 
 def _file_name(artifact: Artifact) -> str:
     """Also the check that the digest is one: raises ArtifactFailed."""
-    algorithm, _, digits = artifact.digest.partition(":")
-    is_hexadecimal = not digits.strip("0123456789abcdef")
-    if len(digits) != _ALGORITHMS.get(algorithm) or not is_hexadecimal:
-        known = ", ".join(_ALGORITHMS)
-        raise ArtifactFailed(f"digest {artifact.digest[:200]!r} is none of {known}")
-    return f"{algorithm}-{digits}"
+    _algorithm_of(artifact)
+    return artifact.digest.replace(":", "-")
+
+
+def _algorithm_of(artifact: Artifact) -> str:
+    try:
+        return algorithm_of(artifact.digest)
+    except InvalidDigest as error:
+        raise ArtifactFailed(str(error)) from error
+
+
+def _hasher(algorithm: str) -> Hasher:
+    try:
+        return hasher(algorithm)
+    except InvalidDigest as error:
+        raise ArtifactFailed(str(error)) from error

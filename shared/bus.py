@@ -23,8 +23,9 @@ from shared.hints import HintCallback, Hints
 from shared.line import CLOSE_WITHIN, BusError, Line, NobodyListens
 from shared.messages import About, Body
 from shared.metrics import HINTS_DROPPED
+from shared.object_store import ObjectStore
 from shared.streams import answer_of, ensure_stream
-from shared.subjects import MAX_BODY_BYTES, BodyT, Stream
+from shared.subjects import MAX_BODY_BYTES, BodyT, Bucket, Stream
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +134,10 @@ class Bus:
     ) -> Subscription:
         """Call back for each message that nobody has acknowledged under this name yet."""
         return self._keep(Durable(self._line, stream, plan, callback).run())
+
+    def objects(self, bucket: Bucket) -> ObjectStore:
+        """Blobs, for what is too large for a message."""
+        return ObjectStore(self._line, bucket)
 
     async def _store(self, message: _Hint) -> None:
         await self._ensure(message.stream)

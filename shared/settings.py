@@ -2,13 +2,18 @@
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
+from shared.durations import InvalidDurationError, parse_duration
+
 # Fields of type Address.
 _ADDRESSES = ("storage_address", "health_addr", "metrics_addr", "events_addr", "receiver_addr")
+
+_DURATIONS = ("artifact_retention_ttl",)
 
 
 MIB = 1024 * 1024
@@ -38,6 +43,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     storage_path: Path = Path("/data")
     storage_address: Address = Address("", 9090)
     storage_adv_addr: str = ""
+    artifact_retention_ttl: timedelta = timedelta(seconds=60)
+    artifact_retention_records: Annotated[int, msgspec.Meta(ge=1)] = 2
+    artifact_digest_algo: Literal["sha256", "sha384", "sha512", "blake3"] = "sha256"
+    artifact_store_mebibytes: Annotated[int, msgspec.Meta(ge=0)] = 2048  # 0: not used
     health_addr: Address = Address("", 9440)
     metrics_addr: Address = Address("", 8080)
     events_addr: Address = Address("", 9090)
@@ -62,12 +71,25 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     for name, variable in VARIABLES.items():
         text = environment.get(variable)
         if text:
-            given[name] = _address(variable, text) if name.endswith(_ADDRESSES) else text
+            given[name] = _read(name, variable, text)
     try:
         return msgspec.convert(given, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         name = str(error).rpartition("$.")[2].strip("`")
         raise SettingError(f"{VARIABLES.get(name, name)}={given.get(name)!r}: {error}") from error
+
+
+def _read(name: str, variable: str, text: str) -> Any:
+    if name.endswith(_ADDRESSES):
+        return _address(variable, text)
+    return _duration(variable, text) if name.endswith(_DURATIONS) else text
+
+
+def _duration(variable: str, text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except InvalidDurationError as error:
+        raise SettingError(f"{variable}={text!r}: {error}") from error
 
 
 def _address(variable: str, text: str) -> Address:

@@ -3,10 +3,11 @@
 import asyncio
 
 from services.source.announcements import announce_artifacts
+from services.source.artifact_blobs import copies_of
 from services.source.file_server import file_server
 from services.source.helm.limits import HelmLimits
 from services.source.keeping import CONCURRENT, NAME, Caches, Means, controllers_of
-from services.source.storage import Storage, advertised_address
+from services.source.storage import storage_of
 from services.source.web_client import WebClient
 from shared.bus import Bus
 from shared.cluster.client import Cluster
@@ -22,10 +23,10 @@ from shared.subjects import REQUESTS
 
 async def start(settings: Settings) -> None:
     ready = asyncio.Event()
-    advertised = advertised_address(settings.storage_adv_addr, settings.storage_address)
+    storage = storage_of(settings)
     async with (
         side_doors(settings, ready.is_set),
-        listening(file_server(settings.storage_path), settings.storage_address),
+        listening(file_server(storage), settings.storage_address),
         Cluster.connect(settings.kubeconfig, agent=NAME) as cluster,
         Bus.connect(
             settings.nats_url, credentials=settings.nats_credentials, service="source"
@@ -36,7 +37,7 @@ async def start(settings: Settings) -> None:
         means = Means(
             cluster=cluster,
             recorder=recorder,
-            storage=Storage(settings.storage_path, advertised),
+            storage=storage,
             web=web,
             state=settings.state,
             helm=HelmLimits(
@@ -48,8 +49,9 @@ async def start(settings: Settings) -> None:
         )
         caches = Caches.of(cluster)
         keeping = controllers_of(means, caches)
+        copies = copies_of(storage, caches, bus, settings.artifact_store_mebibytes)
         for cache in caches:
-            announce_artifacts(cache, bus)
+            announce_artifacts(cache, bus, storage.path_index)
 
         def requested(asked: Received[ReconcileRequest]) -> None:
             kind, namespace, name = asked.names
@@ -58,7 +60,9 @@ async def start(settings: Settings) -> None:
         async with caches.running():
             bus.hints(REQUESTS, [REQUESTS.every(kind) for kind in keeping.controllers], requested)
             ready.set()
-            await keeping.run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(copies.run())
+                await keeping.run()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Whoever listens looks at the object: so the hint follows the status that we have
 cache of the kind shows it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from shared.bus import Bus
@@ -15,7 +16,11 @@ from shared.subjects import ARTIFACTS
 Source = Resource[Any, Any]
 
 
-def announce_artifacts(cache: WatchCache[Any], bus: Bus) -> None:
+def announce_artifacts(
+    cache: WatchCache[Any], bus: Bus, path_index: Callable[[Artifact], str]
+) -> None:
+    """`path_index` knows the digest of the index that was made with an artifact."""
+
     def changed(before: Source | None, after: Source | None) -> None:
         artifact: Artifact | None = after.status.artifact if after else None
         told: Artifact | None = before.status.artifact if before else None
@@ -26,6 +31,7 @@ def announce_artifacts(cache: WatchCache[Any], bus: Bus) -> None:
             digest=artifact.digest,
             url=artifact.url,
             size=artifact.size or 0,
+            path_index=path_index(artifact),
         )
         bus.publish(ARTIFACTS, About(after.kind, *after.key), body)
 

@@ -15,6 +15,8 @@ BUILD_FAILED = "BuildFailed"
 FETCH_FAILED = "FetchFailed"
 STORAGE_FAILED = "StorageOperationFailed"
 
+DISK_AGAIN = timedelta(seconds=25)
+
 _STAGES = (STORAGE_FAILED, FETCH_FAILED, BUILD_FAILED)
 
 
@@ -67,6 +69,16 @@ class StorageFailed(Failed):
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message, reason=reason, conditions=_only(STORAGE_FAILED, reason, message))
+
+
+class DiskFailed(StorageFailed):
+    """Space may be there again at any time, so it is not waited for longer than half a minute."""
+
+    may_pass = True
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after = DISK_AGAIN
 
 
 def stored(reason: str, message: str) -> Marks:

@@ -33,12 +33,14 @@ from services.source.oci.layers import Layers
 from services.source.oci.oci_repository import OCIRepositoryReconciler, OciTools
 from services.source.oci.registry import Registry
 from services.source.oci.visits import RegistryVisits
+from services.source.patrol import Patrol
 from services.source.referenced_secrets import ReferencedSecrets
-from services.source.storage import Storage
+from services.source.storage import Owner, Storage
 from services.source.web_client import WebClient
 from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache, watch_kind
 from shared.controller import Controller, Options, Reconciler
+from shared.resources.meta import NamespacedName
 from shared.resources.source import Bucket, GitRepository, HelmChart, HelmRepository, OCIRepository
 from shared.run import Recorder
 
@@ -91,14 +93,16 @@ class Caches(NamedTuple):
 
 
 class Keeping(NamedTuple):
-    """Controllers by kind, and the mirrors that they leave behind."""
+    """Controllers by kind, and what looks after the mirrors and artifacts that they leave."""
 
     controllers: dict[str, Controller[Any]]
     mirrors: Mirrors
+    patrol: Patrol
 
     async def run(self) -> None:
         """For ever; cancel to stop."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self.patrol.run())
             for controller in self.controllers.values():
                 group.create_task(controller.run())
             while True:
@@ -124,20 +128,29 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     chart_controller.also_when(caches.helm, affected)
     chart_controller.also_when(caches.git, affected)
     chart_controller.also_when(caches.buckets, affected)
-    return Keeping(
-        {
-            GitRepository.kind: _controller(means, caches.git, GitRepository, repositories),
-            HelmRepository.kind: _controller(
-                means, caches.helm, HelmRepository, helm, is_static=is_static
-            ),
-            HelmChart.kind: chart_controller,
-            OCIRepository.kind: _controller(
-                means, caches.oci, OCIRepository, _oci_repositories(means, secrets)
-            ),
-            Bucket.kind: _controller(means, caches.buckets, Bucket, buckets),
-        },
-        mirrors,
-    )
+    controllers = {
+        GitRepository.kind: _controller(means, caches.git, GitRepository, repositories),
+        HelmRepository.kind: _controller(
+            means, caches.helm, HelmRepository, helm, is_static=is_static
+        ),
+        HelmChart.kind: chart_controller,
+        OCIRepository.kind: _controller(
+            means, caches.oci, OCIRepository, _oci_repositories(means, secrets)
+        ),
+        Bucket.kind: _controller(means, caches.buckets, Bucket, buckets),
+    }
+    return Keeping(controllers, mirrors, _patrol(means.storage, caches, controllers))
+
+
+def _patrol(storage: Storage, caches: Caches, controllers: dict[str, Controller[Any]]) -> Patrol:
+    by_folder = {kind.lower(): controller for kind, controller in controllers.items()}
+
+    def damaged(owner: Owner) -> None:
+        if controller := by_folder.get(owner.kind):
+            controller.look_at(NamespacedName(owner.namespace, owner.name))
+
+    storage.damaged = damaged
+    return Patrol(storage, caches, tuple(by_folder))
 
 
 def _charts(

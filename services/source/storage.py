@@ -2,32 +2,34 @@
 
 `<kind>/<namespace>/<name>/<file>` below the storage path, as Flux lays it out, is also the path of
 the URL. A file appears under its name only after its bytes are on the disk. What `status.artifact`
-claims is never trusted: its path must be in the owner's folder, its bytes are hashed again.
+claims is never trusted: its path must be in the owner's folder, its bytes are hashed (verified.py
+says when again). A file that is lost is taken from the `backup`, if there is one.
 """
 
 import asyncio
-import hashlib
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from enum import Enum
 from pathlib import Path
-from tempfile import mkstemp
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
 
-from services.source.endings import StorageFailed
+from services.source import artifact_folder
+from services.source.artifact_folder import DEFAULT_RETENTION, About, Retention
+from services.source.endings import DiskFailed
+from services.source.verified import Integrity, VerifiedFiles
+from shared.artifact_file import ArtifactFile
 from shared.clock import Now, now, rfc3339
+from shared.digests import InvalidDigest, algorithm_of
 from shared.resources.meta import Artifact, Resource
-from shared.settings import Address
+from shared.settings import Address, Settings
 
 T = TypeVar("T")
+Fill = Callable[[ArtifactFile], Awaitable[T]]
+COPIED_AT_ONCE = 1024 * 1024
 
-TTL = timedelta(seconds=60)  # a consumer that has just read the status must still find the file
-RECORDS = 2
-SCAN_LIMIT = 1000
-_TEMPORARY = ".partial-"
+__all__ = ["Integrity", "Owner", "Storage", "StoredFile", "storage_of"]
 
 
 class Owner(NamedTuple):
@@ -42,12 +44,6 @@ class Owner(NamedTuple):
         return cls(resource.kind.lower(), *resource.key)
 
 
-class Integrity(Enum):
-    GOOD = "good"
-    MISSING = "missing"
-    CORRUPT = "corrupt"
-
-
 class StoredFile(NamedTuple):
     """A file of an owner that was just written."""
 
@@ -56,11 +52,38 @@ class StoredFile(NamedTuple):
     size: int
 
 
+class NoBackup(Exception):
+    """It does not have this artifact, or not now."""
+
+
+class Backup(Protocol):
+    async def copy(self, artifact: Artifact, into: ArtifactFile) -> None:
+        """Its bytes, and its path index; raises NoBackup."""
+
+
 class Storage:
-    def __init__(self, folder: Path, advertised: str, now: Now = now) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        advertised: str,
+        now: Now = now,
+        *,
+        retention: Retention = DEFAULT_RETENTION,
+        algorithm: str = "sha256",
+    ) -> None:
         self.folder = folder
-        self._advertised = advertised if "://" in advertised else f"http://{advertised}"
+        self.backup: Backup | None = None
+        self.damaged: Callable[[Owner], None] = _nobody_cares  # has it looked at again
+        self.advertise(advertised)
         self._now = now
+        self._retention = retention
+        self._algorithm = algorithm
+        self._verified = VerifiedFiles(now)
+        self._about: dict[Path, About] = {}  # of each file that a status named, or we wrote
+
+    def advertise(self, address: str) -> None:
+        """What URLs begin with: `host:port`, or more than that."""
+        self._advertised = address if "://" in address else f"http://{address}"
 
     def artifact(self, stored: StoredFile, revision: str) -> dict[str, Any]:
         """For `status.artifact`."""
@@ -79,95 +102,142 @@ class Storage:
     def locate(self, owner: Owner, path: str) -> Path | None:
         """Where a path of this owner is; None for a path that is not this owner's."""
         *folders, name = path.split("/")
-        if tuple(folders) != owner or name in ("", ".", "..") or "\0" in name:
+        if tuple(folders) != owner or name.startswith(".") or not name or "\0" in name:
             return None
         return self.folder.joinpath(*owner, name)
 
-    async def write(self, owner: Owner, name: str, fill: Callable[[BinaryIO], Awaitable[T]]) -> T:
+    async def write(self, owner: Owner, name: str, fill: Fill[T]) -> T:
         """`fill` writes to the file; it gets its name after all of it is on the disk."""
-        folder = self.folder.joinpath(*owner)
-        try:
-            await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            problem = f"failed to create the artifact's directory: {error.strerror}"
-            raise StorageFailed(problem, reason="DirectoryCreationFailed") from error
-        try:
-            with _partial_file(folder) as file:
-                result = await fill(file)
-                await asyncio.to_thread(_publish, file, folder / name)
-        except OSError as error:
-            problem = f"failed to store the artifact {name}: {error.strerror}"
-            raise StorageFailed(problem, reason="ArchiveOperationFailed") from error
-        return result
+        return await self._write(owner, name, fill, self._algorithm)
 
     async def write_bytes(self, owner: Owner, name: str, content: bytes) -> StoredFile:
-        async def fill(file: BinaryIO) -> None:
+        async def fill(file: ArtifactFile) -> StoredFile:
             await asyncio.to_thread(file.write, content)
+            return StoredFile("/".join((*owner, name)), file.digest, file.size)
 
-        await self.write(owner, name, fill)
-        digest = hashlib.sha256(content).hexdigest()
-        return StoredFile("/".join((*owner, name)), f"sha256:{digest}", len(content))
+        return await self.write(owner, name, fill)
 
     async def write_file(
         self, owner: Owner, name: str, fill: Callable[[BinaryIO], Awaitable[object]]
     ) -> StoredFile:
-        """Like `write_bytes`, for what is written piece by piece, or by another process."""
+        """For what another process writes: a file without a name first, copied from there."""
 
-        async def measured(file: BinaryIO) -> tuple[str, int]:
-            await fill(file)
-            file.flush()
-            return await asyncio.to_thread(_measured, Path(file.name))
+        async def copied(file: ArtifactFile) -> StoredFile:
+            with tempfile.TemporaryFile(dir=file.path.parent) as made:
+                await fill(made)
+                made.seek(0)
+                await asyncio.to_thread(shutil.copyfileobj, made, file, COPIED_AT_ONCE)
+            return StoredFile("/".join((*owner, name)), file.digest, file.size)
 
-        digest, size = await self.write(owner, name, measured)
-        return StoredFile("/".join((*owner, name)), digest, size)
+        return await self.write(owner, name, copied)
 
     async def point(self, owner: Owner, link: str, name: str) -> str:
         """Let a link of a fixed name lead to the latest file; its URL."""
-        try:
-            await asyncio.to_thread(_point, self.folder.joinpath(*owner), link, name)
-        except OSError as error:
-            problem = f"failed to update the link {link}: {error.strerror}"
-            raise StorageFailed(problem, reason="SymlinkUpdateFailed") from error
+        with _told("update the link", link, "SymlinkUpdateFailed"):
+            folder = self.folder.joinpath(*owner)
+            await asyncio.to_thread(artifact_folder.point, folder, link, name)
         return self.url("/".join((*owner, link)))
 
     async def check(self, owner: Owner, artifact: Artifact) -> Integrity:
+        """A corrupt file is gone afterwards."""
         path = self.locate(owner, artifact.path)
         if path is None:
             return Integrity.MISSING
-        return await asyncio.to_thread(_check, path, artifact.digest)
+        return await asyncio.to_thread(self._check, path, artifact.digest)
+
+    async def restore(self, owner: Owner, artifact: Artifact) -> bool:
+        """The very file that the status names, without asking upstream; whether that worked."""
+        path, backup = self.locate(owner, artifact.path), self.backup
+        if path is None or backup is None:
+            return False
+
+        async def fill(file: ArtifactFile) -> None:
+            await backup.copy(artifact, file)
+            if file.digest != artifact.digest:
+                raise NoBackup("what came back has another digest")
+
+        try:
+            await self._write(owner, path.name, fill, algorithm_of(artifact.digest))
+        except (NoBackup, InvalidDigest):
+            return False
+        return True
 
     async def collect(self, owner: Owner, keep: str) -> list[str]:
         """Remove what nobody needs any more but the artifact at `keep`; the names removed."""
-        return await asyncio.to_thread(self._collect, owner, keep)
+        folder, kept = self.folder.joinpath(*owner), keep.rpartition("/")[2]
+        now = self._now().timestamp()
+        with _told("collect garbage", "", "GarbageCollectionFailed"):
+            removed = await asyncio.to_thread(
+                artifact_folder.collect, folder, kept, self._retention, now
+            )
+        for path in removed:
+            self._forget(path)
+        return [path.name for path in removed]
 
     async def remove(self, owner: Owner) -> bool:
         """Everything of a deleted owner; whether there was anything."""
         folder = self.folder.joinpath(*owner)
-        if not folder.exists():
-            return False
-        try:
-            await asyncio.to_thread(shutil.rmtree, folder)
-        except FileNotFoundError:
-            return True
-        except OSError as error:
-            problem = f"garbage collection for deleted resource failed: {error.strerror}"
-            raise StorageFailed(problem, reason="GarbageCollectionFailed") from error
-        return True
+        for path in [path for path in self._about if path.parent == folder]:
+            self._forget(path)
+        with _told("collect garbage", "for deleted resource", "GarbageCollectionFailed"):
+            return await asyncio.to_thread(artifact_folder.remove, folder)
 
-    def _collect(self, owner: Owner, keep: str) -> list[str]:
+    def look(self, owner: Owner, artifact: Artifact) -> Integrity:
+        """As `check`, and leaves the file alone. Blocks, and may have to read all of it."""
+        path = self.locate(owner, artifact.path)
+        if path is None:
+            return Integrity.MISSING
+        # What was written since the status was read is right, too.
+        known = self._about.get(path)
+        return self._verified.look(path, known.digest if known else artifact.digest)
+
+    def look_at(self, file: BinaryIO, path: Path, about: About) -> Integrity:
+        """The same for a file that is open already."""
+        try:
+            return self._verified.look_at(file, path, about.digest)
+        except OSError:
+            return Integrity.CORRUPT
+
+    def about(self, path: Path) -> About | None:
+        """What is known of a file, from a status or from its making."""
+        return self._about.get(path) or artifact_folder.about(path)
+
+    def path_index(self, artifact: Artifact) -> str:
+        """The digest of its path index; empty for an artifact without paths."""
+        about = self.about(self.folder / artifact.path)
+        return about.path_index if about and about.digest == artifact.digest else ""
+
+    async def _write(self, owner: Owner, name: str, fill: Fill[T], algorithm: str) -> T:
         folder = self.folder.joinpath(*owner)
-        # A run is alone with its owner's folder, so a partial file is a dead run's.
-        for partial in folder.glob(f"{_TEMPORARY}*"):
-            partial.unlink(missing_ok=True)
-        oldest_first = sorted(_removable(folder, keep.rpartition("/")[2]))
-        expired = (self._now() - TTL).timestamp()
-        out_of_date = [path for modified, path in oldest_first if modified < expired]
-        others = [path for _, path in oldest_first if path not in out_of_date]
-        out_of_date += others[: max(0, len(others) + 1 - RECORDS)]
-        for path in out_of_date:
-            path.unlink(missing_ok=True)
-            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-        return [path.name for path in out_of_date]
+        with _told("create the artifact's directory", "", "DirectoryCreationFailed"):
+            await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+        with (
+            _told("store the artifact", name, "ArchiveOperationFailed"),
+            artifact_folder.partial_file(folder, algorithm) as file,
+        ):
+            result = await fill(file)
+            await asyncio.to_thread(self._publish, file, folder / name)
+        return result
+
+    def _publish(self, file: ArtifactFile, path: Path) -> None:
+        self._about[path] = artifact_folder.publish(file, path)
+        self._verified.written(file, path, file.digest)
+
+    def _check(self, path: Path, digest: str) -> Integrity:
+        integrity = self._verified.look(path, digest)
+        if integrity is Integrity.CORRUPT:
+            artifact_folder.discard(path)
+        if integrity is not Integrity.GOOD:
+            self._forget(path)
+        elif (known := self.about(path)) is None or known.digest != digest:
+            self._about[path] = About(digest=digest)
+        else:
+            self._about[path] = known
+        return integrity
+
+    def _forget(self, path: Path) -> None:
+        self._about.pop(path, None)
+        self._verified.forget(path)
 
 
 def advertised_address(chosen: str, listening: Address) -> str:
@@ -180,62 +250,23 @@ def advertised_address(chosen: str, listening: Address) -> str:
     return f"{host}:{listening.port}"
 
 
+def storage_of(settings: Settings) -> Storage:
+    return Storage(
+        settings.storage_path,
+        advertised_address(settings.storage_adv_addr, settings.storage_address),
+        retention=Retention(settings.artifact_retention_ttl, settings.artifact_retention_records),
+        algorithm=settings.artifact_digest_algo,
+    )
+
+
+def _nobody_cares(owner: Owner) -> None:
+    """Until somebody does."""
+
+
 @contextmanager
-def _partial_file(folder: Path) -> Iterator[BinaryIO]:
-    descriptor, name = mkstemp(dir=folder, prefix=_TEMPORARY)
-    os.close(descriptor)
-    partial = Path(name)
+def _told(doing: str, what: str, reason: str) -> Iterator[None]:
     try:
-        with partial.open("wb") as file:
-            yield file
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _publish(file: BinaryIO, into: Path) -> None:
-    """After a power cut the name shows all of the bytes, or the file that was there before."""
-    file.flush()
-    os.fsync(file.fileno())
-    os.replace(file.name, into)
-    descriptor = os.open(into.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _measured(path: Path) -> tuple[str, int]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return f"sha256:{digest}", file.tell()
-
-
-def _point(folder: Path, link: str, name: str) -> None:
-    path = folder / link
-    if path.is_symlink() and os.readlink(path) == name:
-        return
-    aside = folder / f"{_TEMPORARY}{link}"
-    aside.unlink(missing_ok=True)
-    aside.symlink_to(name)
-    aside.replace(path)
-
-
-def _check(path: Path, digest: str) -> Integrity:
-    algorithm, _, expected = digest.partition(":")
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, algorithm).hexdigest()
-    except (OSError, ValueError):
-        return Integrity.MISSING
-    if found == expected:
-        return Integrity.GOOD
-    path.unlink(missing_ok=True)
-    return Integrity.CORRUPT
-
-
-def _removable(folder: Path, kept: str) -> Iterator[tuple[float, Path]]:
-    names: Sequence[str] = os.listdir(folder)[:SCAN_LIMIT] if folder.is_dir() else ()
-    for name in names:
-        path = folder / name
-        if name != kept and not name.endswith(".lock") and path.is_file() and not path.is_symlink():
-            yield path.stat().st_mtime, path
+        yield
+    except OSError as error:
+        problem = f"failed to {doing} {what}".rstrip()
+        raise DiskFailed(f"{problem}: {error.strerror}", reason=reason) from error

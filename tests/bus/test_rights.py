@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,16 @@ from nats.aio.client import Client
 from shared.bus import Bus
 from shared.durable import DurablePlan
 from shared.messages import About, ArtifactReady, Body, ReadyChange, ReconcileRequest
-from shared.subjects import ARTIFACTS, DELIVERIES, EVENTS, READY, REQUESTS, STREAMS, Stream
+from shared.subjects import (
+    ARTIFACT_BLOBS,
+    ARTIFACTS,
+    DELIVERIES,
+    EVENTS,
+    READY,
+    REQUESTS,
+    STREAMS,
+    Stream,
+)
 from tests.bus.test_durable import Reader, an_event
 from tests.support.counted import counted
 from tests.support.eventually import eventually
@@ -221,6 +231,48 @@ async def test_the_anonymous_are_refused(guarded: NatsProcess) -> None:
     with pytest.raises(Exception, match=r"(?i)authorization"):
         await client.connect(guarded.url, allow_reconnect=False, error_cb=nothing)
     await client.close()
+
+
+async def test_the_source_service_keeps_the_blobs_and_the_appliers_read_them(
+    guarded: NatsProcess, tmp_path: Path
+) -> None:
+    async with connected(guarded, tmp_path, "source") as bus:
+        store = bus.objects(ARTIFACT_BLOBS)
+        await store.ensure(2**20)
+        await store.ensure(2**21)  # the owner may change it
+        await store.put("sha256:1", [b"one"], {})
+        await store.put("sha256:1", [b"two"], {})
+        for user in sorted(ARTIFACT_BLOBS.users):
+            async with connected(guarded, tmp_path, user) as theirs:
+                readable = theirs.objects(ARTIFACT_BLOBS)
+                blob = await readable.find("sha256:1")
+                assert blob is not None
+                assert [piece async for piece in readable.read(blob)] == [b"two"]
+        await store.remove("sha256:1")
+        assert await store.names() == await store.loose() == set()
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "$O.artifacts.C.1",
+        "$O.artifacts.M.1",
+        "$JS.API.STREAM.PURGE.OBJ_artifacts",
+        "$JS.API.STREAM.UPDATE.OBJ_artifacts",
+        "$JS.API.STREAM.CREATE.OBJ_artifacts",
+    ],
+)
+async def test_nobody_but_source_changes_the_blobs(probes: dict[str, Probe], subject: str) -> None:
+    allowed = [user for user, probe in probes.items() if await probe.may_publish(subject)]
+
+    assert allowed == ["source"]
+
+
+@asynccontextmanager
+async def connected(nats: NatsProcess, folder: Path, user: str) -> AsyncIterator[Bus]:
+    async with Bus.connect(nats.url, credentials=credentials(folder, user), service=user) as bus:
+        await bus.connected()
+        yield bus
 
 
 async def test_every_service_can_do_its_work(guarded: NatsProcess, tmp_path: Path) -> None:

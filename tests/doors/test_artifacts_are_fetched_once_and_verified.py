@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
 from shared import artifact as artifacts
 from shared.artifact import ArtifactCache, ArtifactFailed, ArtifactMissing, local_url
+from shared.digests import ALGORITHMS, digest_of
 from shared.resources.meta import Artifact
 
 
@@ -89,6 +91,19 @@ async def test_a_hundred_askers_cause_one_download(
 
     assert {path.read_bytes() for path in paths} == {b"content"}
     assert server.requests == 1
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_every_digest_that_a_source_may_choose_is_verified(
+    server: FileServer, cache: ArtifactCache, algorithm: str
+) -> None:
+    artifact = server.publish("/a.tar.gz", b"content")
+    good = msgspec.structs.replace(artifact, digest=digest_of(b"content", algorithm))
+    bad = msgspec.structs.replace(artifact, digest=digest_of(b"other", algorithm))
+
+    assert (await cache.fetch(good)).read_bytes() == b"content"
+    with pytest.raises(ArtifactFailed, match=f"is not the {algorithm}:"):
+        await cache.fetch(bad)
 
 
 async def test_one_flipped_byte_is_refused_and_leaves_nothing_behind(

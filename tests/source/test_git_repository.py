@@ -208,8 +208,10 @@ async def test_old_artifacts_are_collected(service: SourceService, shop: Reposit
 
     await service.request("GitRepository", "shop", "last")
 
-    kept = sorted((service.storage / "gitrepository" / service.namespace / "shop").iterdir())
+    folder = service.storage / "gitrepository" / service.namespace / "shop"
+    kept = sorted(folder.glob("[!.]*"))
     assert len(kept) == 2
+    assert len(list(folder.iterdir())) == 6  # with what is known of each
     assert any(shop.head in path.name for path in kept)
 
 

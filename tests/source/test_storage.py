@@ -5,10 +5,15 @@ from typing import BinaryIO
 
 import pytest
 
+from services.source import verified
+from services.source.artifact_folder import Retention, stored_index
 from services.source.endings import StorageFailed
-from services.source.storage import Integrity, Owner, Storage, advertised_address
+from services.source.storage import Integrity, Owner, Storage, advertised_address, storage_of
+from shared.archive import Entry, Packed, pack
+from shared.artifact_file import ArtifactFile
+from shared.digests import ALGORITHMS, digest_of, file_digest
 from shared.resources.meta import Artifact
-from shared.settings import Address
+from shared.settings import Address, SettingError, load
 
 SHOP = Owner("gitrepository", "team", "shop")
 NOW = datetime.now(UTC)
@@ -62,7 +67,7 @@ async def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(
     with pytest.raises(StorageFailed, match="No space left on device"):
         await storage.write(SHOP, "a.tar.gz", fails)
 
-    assert [p.name for p in path.parent.iterdir()] == ["a.tar.gz"]
+    assert {p.name for p in path.parent.iterdir()} == {"a.tar.gz", ".about-a.tar.gz"}
     assert path.read_bytes() == b"good"
 
 
@@ -112,8 +117,168 @@ async def test_expired_and_surplus_artifacts_go_and_the_current_one_stays(
     assert sorted(removed) == ["expired", "older"]
     assert not expired.exists()
     assert not older.exists()
-    names = {path.name for path in current.parent.iterdir()}
+    names = {path.name.removeprefix(".about-") for path in current.parent.iterdir()}
     assert names == {"current", newer.name, "latest.tar.gz"}
+
+
+async def test_no_more_is_looked_at_than_a_thousand_entries(tmp_path: Path) -> None:
+    storage = Storage(tmp_path, "x", now=lambda: NOW, retention=Retention(timedelta(0), 1))
+    folder = (await stored(storage, "current")).parent
+    for number in range(1500):
+        (folder / f"{number}").touch()
+
+    rounds = [len(await storage.collect(SHOP, "gitrepository/team/shop/current")) for _ in range(3)]
+
+    assert rounds[0] <= 1000
+    assert sum(rounds) == 1500
+    assert (folder / "current").exists()
+
+
+@pytest.mark.parametrize(
+    ("retention", "left"),
+    [
+        (Retention(timedelta(seconds=60), 2), {"current", "10s"}),
+        (Retention(timedelta(seconds=60), 4), {"current", "10s", "20s", "59s"}),
+        (Retention(timedelta(seconds=15), 9), {"current", "10s"}),
+        (Retention(timedelta(hours=1), 3), {"current", "10s", "20s"}),
+        (Retention(timedelta(hours=1), 1), {"current"}),
+    ],
+)
+async def test_how_long_and_how_many_can_be_chosen(
+    tmp_path: Path, retention: Retention, left: set[str]
+) -> None:
+    storage = Storage(tmp_path, "x", now=lambda: NOW, retention=retention)
+    for age in (10, 20, 59, 61):
+        path = await stored(storage, f"{age}s", age=age)
+    await stored(storage, "current", age=5000)
+
+    await storage.collect(SHOP, keep="gitrepository/team/shop/current")
+
+    assert {each.name for each in path.parent.glob("[!.]*")} == left
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_every_digest_of_flux_can_be_chosen(tmp_path: Path, algorithm: str) -> None:
+    storage = Storage(tmp_path, "x", algorithm=algorithm)
+
+    file = await storage.write_bytes(SHOP, "a.tar.gz", b"good")
+
+    assert file.digest == digest_of(b"good", algorithm)
+    assert file.digest.startswith(f"{algorithm}:")
+    assert await fresh(storage).check(SHOP, artifact(file.path, file.digest)) is Integrity.GOOD
+
+
+async def test_what_was_stored_under_another_digest_stays_good(tmp_path: Path) -> None:
+    file = await Storage(tmp_path, "x").write_bytes(SHOP, "a.tar.gz", b"good")
+    storage = Storage(tmp_path, "x", algorithm="blake3")
+
+    assert await storage.check(SHOP, artifact(file.path, file.digest)) is Integrity.GOOD
+
+
+def fresh(storage: Storage) -> Storage:
+    """As after a restart."""
+    return Storage(storage.folder, "x")
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every file that is read to be hashed."""
+    seen: list[str] = []
+
+    def counted(file: BinaryIO, algorithm: str) -> str:
+        seen.append(Path(file.name).name)
+        return file_digest(file, algorithm)
+
+    monkeypatch.setattr(verified, "file_digest", counted)
+    return seen
+
+
+async def test_a_file_is_read_again_only_when_it_is_another_or_it_is_time(
+    tmp_path: Path, hashed: list[str]
+) -> None:
+    time = [NOW]
+    storage = Storage(tmp_path, "x", now=lambda: time[0])
+    file = await storage.write_bytes(SHOP, "a.tar.gz", b"good")
+    path, told = storage.folder / file.path, artifact(file.path, file.digest)
+
+    async def check() -> tuple[Integrity, int]:
+        return await storage.check(SHOP, told), len(hashed)
+
+    assert await check() == (Integrity.GOOD, 0)
+    os.utime(path)
+    assert await check() == (Integrity.GOOD, 1)
+    assert await check() == (Integrity.GOOD, 1)
+    time[0] += verified.AGAIN_WITHIN
+    assert await check() == (Integrity.GOOD, 2)
+    time[0] += verified.AGAIN_WITHIN / 2 - timedelta(seconds=1)
+    assert await check() == (Integrity.GOOD, 2)
+    assert await fresh(storage).check(SHOP, told) is Integrity.GOOD
+    assert len(hashed) == 3
+
+
+def take_for_verified(storage: Storage, path: Path, digest: str) -> None:
+    """As if the disk gave other bytes for the same inode, at the same times."""
+    with path.open("rb") as file:
+        storage._verified.written(file, path, digest)
+
+
+async def test_bytes_that_change_without_a_trace_are_found_in_ten_minutes(
+    tmp_path: Path,
+) -> None:
+    time = [NOW]
+    storage = Storage(tmp_path, "x", now=lambda: time[0])
+    file = await storage.write_bytes(SHOP, "a.tar.gz", b"good")
+    told = artifact(file.path, "sha256:" + "0" * 64)
+    path = tmp_path / file.path
+    take_for_verified(storage, path, told.digest)
+
+    assert await storage.check(SHOP, told) is Integrity.GOOD
+    time[0] += verified.AGAIN_WITHIN
+    assert await storage.check(SHOP, told) is Integrity.CORRUPT
+
+
+async def test_the_path_index_outlives_a_restart_and_goes_with_its_artifact(
+    storage: Storage,
+) -> None:
+    async def fill(file: ArtifactFile) -> Packed:
+        return pack([Entry("a/b.yaml", 0o644, b"b"), Entry("c", 0o644, b"c")], file)
+
+    packed = await storage.write(SHOP, "a.tar.gz", fill)
+    told = artifact("gitrepository/team/shop/a.tar.gz", packed.digest)
+    path = storage.folder / told.path
+
+    index = stored_index(path)
+
+    assert index == (
+        f'{{"paths":{{"a/b.yaml":"{digest_of(b"b")}","c":"{digest_of(b"c")}"}}}}'.encode()
+    )
+    assert storage.path_index(told) == fresh(storage).path_index(told) == digest_of(index)
+    assert storage.path_index(artifact(told.path, digest_of(b"other"))) == ""
+    os.utime(path, (0, 0))
+    await storage.collect(SHOP, keep="")
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ARTIFACT_DIGEST_ALGO", "md5"),
+        ("ARTIFACT_RETENTION_TTL", "a while"),
+        ("ARTIFACT_RETENTION_RECORDS", "0"),
+        ("ARTIFACT_STORE_MEBIBYTES", "-1"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(variable: str, value: str) -> None:
+    with pytest.raises(SettingError, match=f"{variable}='{value}'"):
+        load({variable: value})
+
+
+def test_the_settings_of_the_storage() -> None:
+    settings = load({"ARTIFACT_RETENTION_TTL": "1h30m", "ARTIFACT_DIGEST_ALGO": "blake3"})
+
+    assert settings.artifact_retention_ttl == timedelta(minutes=90)
+    assert settings.artifact_digest_algo == "blake3"
+    assert storage_of(settings).folder == Path("/data")
 
 
 async def test_the_fixed_name_follows_the_latest_file(storage: Storage) -> None:

@@ -11,12 +11,15 @@ import aiohttp
 import yaml
 from aiohttp import web
 
+from services.source.announcements import announce_artifacts
+from services.source.artifact_blobs import ArtifactBlobs, copies_of
 from services.source.file_server import file_server
 from services.source.keeping import Caches, Keeping, Means, controllers_of
 from services.source.storage import Storage
 from services.source.web_client import WebClient
 from shared.archive import unpack
 from shared.artifact import fetch
+from shared.bus import Bus
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest, ObjectRef
 from shared.resources.meta import Artifact, Resource
@@ -56,7 +59,9 @@ class SourceService:
     token: str  # the administrator's
     told: MemoryRecorder = field(default_factory=MemoryRecorder)
     address: str = ""
+    nats_url: str = ""  # without one nothing is copied there
     keeping: Keeping | None = None
+    copies: ArtifactBlobs | None = None
 
     @property
     def storage(self) -> Path:
@@ -143,30 +148,38 @@ class SourceService:
     async def running(self) -> AsyncIterator[None]:
         """The service at work, from a start to its end."""
         self.storage.mkdir(exist_ok=True)
-        runner = web.AppRunner(file_server(self.storage), access_log=None)
+        storage = Storage(self.storage, "to be known")
+        runner = web.AppRunner(file_server(storage), access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         self.address = f"127.0.0.1:{runner.addresses[0][1]}"
+        storage.advertise(self.address)
         kubeconfig = self._kubeconfig()
         try:
             async with (
                 Cluster.connect(kubeconfig, agent="source-controller") as cluster,
                 WebClient.open() as http,
+                Bus.connect(self.nats_url, service="source") as bus,
             ):
                 means = Means(
                     cluster=cluster,
                     recorder=self.told,
-                    storage=Storage(self.storage, self.address),
+                    storage=storage,
                     web=http,
                     state=self.folder,
                 )
                 caches = Caches.of(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)
+                for cache in caches:
+                    announce_artifacts(cache, bus, storage.path_index)
+                self.copies = copies_of(storage, caches, bus, 64 if self.nats_url else 0)
                 async with caches.running(), asyncio.TaskGroup() as group:
                     working = group.create_task(self.keeping.run())
+                    copying = group.create_task(self.copies.run())
                     yield
                     working.cancel()
+                    copying.cancel()
         finally:
             await runner.cleanup()
 

@@ -1,32 +1,30 @@
 """From a commit in a mirror to an archive, straight from Git's objects: nothing is checked out.
 
 So no attribute, filter, link or file name of the repository ever meets a file system. Regular files
-go in; symbolic links and submodules stay out, as in Flux. The bytes depend on the tree alone.
+go in; symbolic links and submodules stay out, as in Flux. The bytes depend on the tree alone, and
+only what the earlier artifact does not hold is read (see shards.py).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from services.source.git.mirror import Mirror
 from services.source.git.runner import GitError, GitProcess, GitRunner
+from services.source.git.shards import PackedFile, pack_shards
 from services.source.ignore import SOURCE_IGNORE, IgnoreRules
-from shared.archive import ARTIFACT, ArchiveError, Entry, Limits, Packed, Packer
+from shared.archive import ARTIFACT, ArchiveError, Limits, Packed
+from shared.artifact_file import growing
 
 _REGULAR = frozenset({"100644", "100755", "100664"})
-_BATCH = 1024 * 1024  # of content handed to the packing thread at a time
+_FORMATS = {40: "sha1", 64: "sha256"}  # of Git's object ids, by their length
+# Questions go out before the answers are read; more than a pipe holds would wait for each other.
+_QUESTIONS = 500
 CONCURRENT = 4  # each may hold a file of the largest size in memory, and a processor
 MAX_IGNORE_FILE = 1024 * 1024
 MAX_TREE = 64 * 1024 * 1024  # of `ls-tree` text: some half a million files
-
-
-class _File(NamedTuple):
-    path: str
-    mode: int
-    blob: str
-    size: int
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,20 @@ class GitArchive:
             rules = IgnoreRules(await self._source_ignores(objects, files), spec_ignore)
             wanted = await asyncio.to_thread(_wanted, files, rules)
             _require_room(wanted, self._limits)
-            packed = await _pack(objects, wanted, Packer(into, self._limits))
+            packed = await self._pack(objects, wanted, into)
         return Archived(packed, subject)
 
-    async def _files(self, mirror: Mirror, commit: str) -> list[_File]:
+    async def _pack(
+        self, objects: "_Objects", files: Sequence[PackedFile], into: BinaryIO
+    ) -> Packed:
+        artifact = growing(into)
+
+        await pack_shards(files, artifact, objects.contents, self._limits)
+        for file in files:
+            artifact.note(file.path, f"{_FORMATS[len(file.content_id)]}:{file.content_id}")
+        return Packed(artifact.size, artifact.digest)
+
+    async def _files(self, mirror: Mirror, commit: str) -> list[PackedFile]:
         listing = ("ls-tree", "-r", "-z", "--long", "--full-tree", commit)
         async with self._git.started(*listing, terms=mirror.terms()) as process:
             text = await process.read_all(MAX_TREE)
@@ -73,13 +81,13 @@ class GitArchive:
             yield _Objects(process)
 
     async def _source_ignores(
-        self, objects: "_Objects", files: Iterable[_File]
+        self, objects: "_Objects", files: Iterable[PackedFile]
     ) -> Mapping[str, str]:
         texts = {}
         for file in files:
             folder, _, name = file.path.rpartition("/")
             if name == SOURCE_IGNORE:
-                content = await objects.read(file.blob, MAX_IGNORE_FILE)
+                content = await objects.read(file.content_id, MAX_IGNORE_FILE)
                 texts[folder] = content.decode(errors="replace")
         return texts
 
@@ -93,6 +101,14 @@ class _Objects:
     async def read(self, object_id: str, limit: int) -> bytes:
         await self.ask([object_id])
         return await self.answer(limit)
+
+    async def contents(self, files: Sequence[PackedFile]) -> list[bytes]:
+        found = []
+        for start in range(0, len(files), _QUESTIONS):
+            some = files[start : start + _QUESTIONS]
+            await self.ask(file.content_id for file in some)
+            found += [await self.answer(file.size) for file in some]
+        return found
 
     async def ask(self, object_ids: Iterable[str]) -> None:
         await self._process.write("".join(f"{each}\n" for each in object_ids).encode())
@@ -111,38 +127,7 @@ class _Objects:
         return content[:-1]
 
 
-async def _pack(objects: _Objects, files: list[_File], packer: Packer) -> Packed:
-    """Contents are asked for and packed a batch at a time: memory stays bounded."""
-    for batch in _batches(files):
-        await objects.ask(file.blob for file in batch)
-        entries = [Entry(file.path, file.mode, await objects.answer(file.size)) for file in batch]
-        await asyncio.to_thread(_add_all, packer, entries)
-    return await asyncio.to_thread(packer.finish)
-
-
-def _add_all(packer: Packer, entries: Iterable[Entry]) -> None:
-    for entry in entries:
-        packer.add(entry)
-
-
-def _batches(files: Iterable[_File]) -> Iterable[list[_File]]:
-    batch: list[_File] = []
-    size = 0
-    for file in files:
-        if batch and (size + file.size > _BATCH or len(batch) >= _QUESTIONS):
-            yield batch
-            batch, size = [], 0
-        batch.append(file)
-        size += file.size
-    if batch:
-        yield batch
-
-
-# Questions go out before the answers are read; more than a pipe holds would wait for each other.
-_QUESTIONS = 500
-
-
-def _parsed(text: bytes) -> list[_File]:
+def _parsed(text: bytes) -> list[PackedFile]:
     """Git lists in the order of the encoded paths, which is the order that the archive needs."""
     files = []
     for line in text.split(b"\0"):
@@ -152,15 +137,15 @@ def _parsed(text: bytes) -> list[_File]:
         mode, kind, blob, size = attributes.decode().split()
         if kind == "blob" and mode in _REGULAR:
             name = path.decode("utf-8", "surrogateescape")
-            files.append(_File(name, int(mode[-3:], 8), blob, int(size)))
+            files.append(PackedFile(name, int(mode[-3:], 8), blob, int(size)))
     return files
 
 
-def _wanted(files: Iterable[_File], rules: IgnoreRules) -> list[_File]:
+def _wanted(files: Iterable[PackedFile], rules: IgnoreRules) -> list[PackedFile]:
     return [file for file in files if not rules.exclude(file.path)]
 
 
-def _require_room(files: Iterable[_File], limits: Limits) -> None:
+def _require_room(files: Iterable[PackedFile], limits: Limits) -> None:
     """Before the first byte is read: Git knows the sizes."""
     total = sum(file.size for file in files)
     if total > limits.total:

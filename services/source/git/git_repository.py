@@ -12,6 +12,7 @@ from services.source.current_artifact import (
     as_status,
     current_artifact,
     event_metadata,
+    forget,
     has_recovered,
     is_settled,
 )
@@ -76,7 +77,7 @@ class GitRepositoryReconciler:
         return _done(repository, self._storage.artifact(built.file, built.revision), built, run)
 
     async def finalize(self, repository: GitRepository, run: Run) -> None:
-        await self._storage.remove(Owner.of(repository))
+        await forget(self._storage, repository, run)
 
     async def _build(self, repository: GitRepository, upstream: Upstream) -> _Built:
         place = _place(repository, upstream.target)

@@ -13,6 +13,7 @@ from services.source.current_artifact import (
     as_status,
     current_artifact,
     event_metadata,
+    forget,
     has_recovered,
     is_settled,
 )
@@ -72,7 +73,7 @@ class HelmChartReconciler:
         return await self._store(chart, candidate, theirs, run)
 
     async def finalize(self, chart: HelmChart, run: Run) -> None:
-        await self._storage.remove(Owner.of(chart))
+        await forget(self._storage, chart, run)
 
     def _source(self, chart: HelmChart) -> tuple[Source, Artifact | None]:
         """And its artifact; a registry has none."""

@@ -18,6 +18,7 @@ from services.source.current_artifact import (
     as_status,
     current_artifact,
     event_metadata,
+    forget,
     has_recovered,
     is_settled,
 )
@@ -72,7 +73,7 @@ class HelmRepositoryReconciler:
 
     async def finalize(self, repository: HelmRepository, run: Run) -> None:
         self._seen.pop(repository.key, None)
-        await self._storage.remove(Owner.of(repository))
+        await forget(self._storage, repository, run)
 
     async def _download(
         self, repository: HelmRepository, artifact: Artifact | None, raw: BinaryIO, run: Run
