@@ -4,6 +4,7 @@ import asyncio
 
 from services.source.announcements import announce_artifacts
 from services.source.file_server import file_server
+from services.source.generator.external_artifacts import MANAGER as WATCHER
 from services.source.keeping import CONCURRENT, NAME, Caches, Means, controllers_of
 from services.source.storage import Storage, advertised_address
 from services.source.web_client import WebClient
@@ -30,19 +31,22 @@ async def start(settings: Settings) -> None:
             settings.nats_url, credentials=settings.nats_credentials, service="source"
         ) as bus,
         Recorder.open(cluster, bus, controller=NAME, state=settings.state) as recorder,
+        recorder.also_as(cluster, WATCHER) as watcher_recorder,
         WebClient.open() as web,
     ):
         means = Means(
             cluster=cluster,
             recorder=recorder,
+            watcher_recorder=watcher_recorder,
             storage=Storage(settings.storage_path, advertised),
             web=web,
             state=settings.state,
             concurrent=settings.concurrent or CONCURRENT,
+            cross_namespace=not settings.no_cross_namespace_refs,
         )
         caches = Caches.of(cluster)
         keeping = controllers_of(means, caches)
-        for cache in caches:
+        for cache in caches.of_artifacts():
             announce_artifacts(cache, bus)
 
         def requested(asked: Received[ReconcileRequest]) -> None:

@@ -8,6 +8,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from services.source.generator.artifact_generator import (
+    ArtifactGeneratorReconciler,
+    GeneratorTools,
+)
+from services.source.generator.built_files import BuiltFiles
+from services.source.generator.external_artifacts import MANAGER as WATCHER
+from services.source.generator.external_artifacts import ExternalArtifacts, owner_of
+from services.source.generator.source_files import SourceFiles
+from services.source.generator.sources import Sources, users_of
+from services.source.generator.switch import enabled_again, telling_of_disabled
 from services.source.git.archive import GitArchive
 from services.source.git.git_repository import GitRepositoryReconciler, GitTools
 from services.source.git.mirror import Mirrors
@@ -25,12 +35,19 @@ from services.source.web_client import WebClient
 from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache, watch_kind
 from shared.controller import Controller, Options, Reconciler
-from shared.resources.source import GitRepository, HelmChart, HelmRepository
+from shared.resources.source import (
+    ArtifactGenerator,
+    ExternalArtifact,
+    GitRepository,
+    HelmChart,
+    HelmRepository,
+)
 from shared.run import Recorder
 
 NAME = "source-controller"
 CONCURRENT = 16  # runs; what they wait for (servers, git processes) has bounds of its own
 SWEEP = timedelta(hours=1)
+GENERATOR_FINALIZER = "source.extensions.fluxcd.io/finalizer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +56,12 @@ class Means:
 
     cluster: Cluster
     recorder: Recorder
+    watcher_recorder: Recorder  # speaks as source-watcher, which Flux has as a program of its own
     storage: Storage
     web: WebClient
     state: Path
     concurrent: int = CONCURRENT
+    cross_namespace: bool = True
 
 
 class Caches(NamedTuple):
@@ -51,6 +70,8 @@ class Caches(NamedTuple):
     git: WatchCache[GitRepository]
     helm: WatchCache[HelmRepository]
     charts: WatchCache[HelmChart]
+    external: WatchCache[ExternalArtifact]
+    generators: WatchCache[ArtifactGenerator]
 
     @classmethod
     def of(cls, cluster: Cluster, namespace: str = "") -> "Caches":
@@ -59,7 +80,13 @@ class Caches(NamedTuple):
             watch_kind(cluster, GitRepository, namespace),
             watch_kind(cluster, HelmRepository, namespace),
             watch_kind(cluster, HelmChart, namespace),
+            watch_kind(cluster, ExternalArtifact, namespace),
+            watch_kind(cluster, ArtifactGenerator, namespace),
         )
+
+    def of_artifacts(self) -> tuple[WatchCache[Any], ...]:
+        """Of the kinds whose status has one."""
+        return tuple(cache for cache in self if cache is not self.generators)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -113,9 +140,39 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
             GitRepository.kind: _controller(means, caches.git, GitRepository, repositories),
             HelmRepository.kind: _controller(means, caches.helm, HelmRepository, helm),
             HelmChart.kind: chart_controller,
+            ArtifactGenerator.kind: _generator_controller(means, caches),
         },
         mirrors,
     )
+
+
+def _generator_controller(means: Means, caches: Caches) -> Controller[ArtifactGenerator]:
+    sources: dict[str, WatchCache[Any]] = {
+        GitRepository.kind: caches.git,
+        HelmChart.kind: caches.charts,
+        ExternalArtifact.kind: caches.external,
+    }
+    tools = GeneratorTools(
+        Sources(sources, cross_namespace=means.cross_namespace),
+        SourceFiles(means.storage, means.state),
+        BuiltFiles(means.storage),
+        ExternalArtifacts(means.cluster, caches.external, means.storage),
+        means.state / "benches",
+    )
+    controller = Controller(
+        means.cluster,
+        caches.generators,
+        ArtifactGenerator,
+        ArtifactGeneratorReconciler(means.storage, tools),
+        means.watcher_recorder,
+        Options(WATCHER, WATCHER, means.concurrent, finalizer=GENERATOR_FINALIZER),
+    )
+    for cache in sources.values():
+        controller.also_when(cache, users_of(caches.generators))
+    controller.also_when(caches.external, owner_of)
+    controller.also_when(caches.generators, enabled_again)
+    caches.generators.on_change(telling_of_disabled(means.watcher_recorder))
+    return controller
 
 
 def _controller(

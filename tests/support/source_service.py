@@ -20,6 +20,7 @@ from shared.artifact import fetch
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest, ObjectRef
 from shared.resources.meta import Artifact, Resource
+from shared.resources.registry import kind_of
 from tests.support.counted import counted
 from tests.support.eventually import eventually
 from tests.support.gate import Gate
@@ -57,6 +58,7 @@ class SourceService:
     told: MemoryRecorder = field(default_factory=MemoryRecorder)
     address: str = ""
     keeping: Keeping | None = None
+    caches: Caches | None = None
 
     @property
     def storage(self) -> Path:
@@ -82,13 +84,18 @@ class SourceService:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
         await self.cluster.apply(secret, manager="team")
 
+    def ref(self, kind: str, name: str) -> ObjectRef:
+        model = kind_of(kind)
+        assert model is not None
+        return ObjectRef(model.api_version, kind, self.namespace, name)
+
     async def read(self, kind: str, name: str) -> Manifest:
-        found = await self.cluster.read(ObjectRef(SOURCE, kind, self.namespace, name))
+        found = await self.cluster.read(self.ref(kind, name))
         assert found is not None, f"{kind} {name} is gone"
         return found
 
     async def delete(self, kind: str, name: str) -> None:
-        ref = ObjectRef(SOURCE, kind, self.namespace, name)
+        ref = self.ref(kind, name)
         await self.cluster.delete(ref)
 
         async def gone() -> bool:
@@ -99,7 +106,7 @@ class SourceService:
     async def request(self, kind: str, name: str, token: str) -> Manifest:
         """Ask for a run, as `flux reconcile` does, and wait until it is over."""
         note = {"reconcile.fluxcd.io/requestedAt": token}
-        ref = ObjectRef(SOURCE, kind, self.namespace, name)
+        ref = self.ref(kind, name)
         await self.cluster.merge_patch(ref, {"metadata": {"annotations": note}})
         return await self.until(
             kind, name, lambda o: o["status"].get("lastHandledReconcileAt") == token
@@ -157,11 +164,12 @@ class SourceService:
                 means = Means(
                     cluster=cluster,
                     recorder=self.told,
+                    watcher_recorder=self.told,
                     storage=Storage(self.storage, self.address),
                     web=http,
                     state=self.folder,
                 )
-                caches = Caches.of(cluster, self.namespace)
+                self.caches = caches = Caches.of(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)
                 async with caches.running(), asyncio.TaskGroup() as group:
                     working = group.create_task(self.keeping.run())
