@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from services.source.current_artifact import has_recovered
-from services.source.generator.building import assembled, directories_of
-from services.source.generator.built_files import BuiltFiles
+from services.source.generator.building import build
+from services.source.generator.built_files import Built, BuiltFiles
 from services.source.generator.endings import ValidationFailed
 from services.source.generator.external_artifacts import ExternalArtifacts, storage_owner
-from services.source.generator.outputs import Output, is_name, outputs_of, require_valid
+from services.source.generator.outputs import Output, is_name, require_valid
 from services.source.generator.source_files import SourceFiles
 from services.source.generator.sources import Found, SourceRef, Sources, sources_digest
 from services.source.generator.tree import Tree
@@ -45,6 +45,11 @@ class GeneratorTools:
     benches: Path
 
 
+class _Valid(NamedTuple):
+    spec: tuple[str, int]
+    aliases: frozenset[str]
+
+
 class _Published(NamedTuple):
     entry: GeneratedArtifact
     is_new: bool
@@ -55,26 +60,36 @@ class ArtifactGeneratorReconciler:
         self._storage = storage
         self._tools = tools
         self._builds = asyncio.Semaphore(BUILDS)
+        self._valid: dict[NamespacedName, _Valid] = {}
 
     async def reconcile(self, generator: ArtifactGenerator, run: Run) -> Done:
-        aliases = require_valid(generator)
+        aliases = await self._aliases(generator)
         sources = self._tools.sources.artifacts_of(generator)
         if await self._is_current(generator, sources, run):
             return await self._unchanged(generator)
         async with run.idle(), self._builds:
             with Workbench(self._tools.benches) as bench:
                 trees = await self._trees(aliases, sources, bench)
-                outputs = outputs_of(generator, directories_of(generator, trees))
-                self._require_room(generator, sources, outputs)
-                built = await asyncio.to_thread(assembled, generator, outputs, trees, bench)
-                await self._claim(generator, outputs, run)
-                files = [await self._tools.built_files.store(each) for each in built]
-            published = await self._publish(generator, sources, zip(outputs, files, strict=True))
-            orphans = await self._withdraw(generator, keep={output.name for output in outputs})
+                built = await asyncio.to_thread(build, generator, trees, bench)
+                self._require_room(generator, sources, built)
+                await self._claim(generator, built, run)
+                files = await self._store(generator, built)
+            published = await self._publish(generator, sources, files)
+            orphans = await self._withdraw(generator, keep={output.name for output, _ in files})
         return await self._done(generator, sources, published, bool(orphans), run)
 
     async def finalize(self, generator: ArtifactGenerator, run: Run) -> None:
+        self._valid.pop(generator.key, None)
         await self._withdraw(generator, keep=set())
+
+    async def _aliases(self, generator: ArtifactGenerator) -> frozenset[str]:
+        """Of the sources that are used. The spec of a generation is judged once."""
+        spec = (generator.metadata.uid, generator.metadata.generation)
+        known = self._valid.get(generator.key)
+        if known is None or known.spec != spec:
+            aliases = await asyncio.to_thread(require_valid, generator)
+            known = self._valid[generator.key] = _Valid(spec, aliases)
+        return known.aliases
 
     async def _is_current(
         self, generator: ArtifactGenerator, sources: Mapping[str, Found], run: Run
@@ -123,27 +138,36 @@ class ArtifactGeneratorReconciler:
         return {alias: trees[sources[alias].ref] for alias in aliases}
 
     def _require_room(
-        self, generator: ArtifactGenerator, sources: Mapping[str, Found], outputs: list[Output]
+        self, generator: ArtifactGenerator, sources: Mapping[str, Found], built: list[Built]
     ) -> None:
-        names = [output.name for output in outputs]
+        names = [each.output.name for each in built]
         self._tools.externals.require_free(generator, names)
         for alias, (ref, _) in sources.items():
             mine = ref.key.namespace == generator.metadata.namespace
             if mine and ref.kind == ExternalArtifact.kind and ref.key.name in names:
                 raise ValidationFailed(f"spec.sources: @{alias} is one of the artifacts to be made")
 
-    async def _claim(self, generator: ArtifactGenerator, outputs: list[Output], run: Run) -> None:
+    async def _claim(self, generator: ArtifactGenerator, built: list[Built], run: Run) -> None:
         """On record before there is a file: what a dead run leaves belongs to somebody."""
-        inventory = {entry.name: entry for entry in generator.status.inventory}
         namespace = generator.metadata.namespace
-        for output in outputs:
-            if output.name not in inventory:
-                inventory[output.name] = GeneratedArtifact(
-                    name=output.name, namespace=namespace, digest="", filename=""
-                )
+        claims = {
+            each.output.name: GeneratedArtifact(
+                name=each.output.name, namespace=namespace, digest="", filename=""
+            )
+            for each in built
+        }
+        inventory = claims | {entry.name: entry for entry in generator.status.inventory}
         await run.progress(
             "building artifacts", status={"inventory": _as_status(inventory.values())}
         )
+
+    async def _store(
+        self, generator: ArtifactGenerator, built: list[Built]
+    ) -> list[tuple[Output, StoredFile]]:
+        namespace = generator.metadata.namespace
+        return [
+            (each.output, await self._tools.built_files.store(each, namespace)) for each in built
+        ]
 
     async def _publish(
         self,

@@ -18,16 +18,16 @@ _ARCHIVES = (".tar.gz", ".tgz")
 class Budget:
     """What all artifacts of one generator may cost together: nobody needs a tenth of it."""
 
-    steps: int = 5_000_000  # paths compared with globs: some ten seconds
+    steps: int = 2_000_000  # paths compared with globs: half a minute at most
     files: int = 200_000
     size: int = 1024 * 1024 * 1024
 
-    def step(self) -> None:
-        self.steps -= 1
+    def work(self, steps: int) -> None:
+        self.steps -= steps
         if self.steps < 0:
             raise CopyError("from", "the globs look at too many files; begin them with directories")
 
-    def spend(self, piece: Piece) -> None:
+    def hold(self, piece: Piece) -> None:
         self.files -= 1
         self.size -= piece.size
         if self.files < 0 or self.size < 0:
@@ -46,9 +46,10 @@ class Assembly:
         self._folders: set[str] = set()
 
     def copy(self, copy: Copy, tree: Tree) -> None:
-        """Raises CopyError."""
+        """Raises CopyError, and TooMuch when the bench is full."""
+        self._budget.work(copy.weight)  # it was compiled for this artifact
         some = False
-        for copied in copy.files(tree, self._folders.__contains__, self._budget.step):
+        for copied in copy.files(tree, self._folders.__contains__, self._budget.work):
             if copy.strategy == EXTRACT:
                 some |= self._extract(copied, copy.to.path)
             elif copy.strategy == MERGE:
@@ -79,7 +80,7 @@ class Assembly:
             raise CopyError("to", f"{path!r} is a directory, and would become a file")
         if path not in self._files:
             self._enter(path)
-        self._budget.spend(piece)
+        self._budget.hold(piece)
         self._files[path] = piece
 
     def _enter(self, path: str) -> None:

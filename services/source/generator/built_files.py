@@ -6,6 +6,7 @@ from typing import BinaryIO, NamedTuple
 from services.source.generator.assembly import Assembly, Listing
 from services.source.generator.endings import BuildFailed
 from services.source.generator.external_artifacts import storage_owner
+from services.source.generator.outputs import Output
 from services.source.storage import Integrity, Storage, StoredFile
 from shared.archive import ArchiveError, Packed, pack
 from shared.resources.meta import Artifact, NamespacedName
@@ -16,8 +17,7 @@ REMEMBERED = 10_000
 class Built(NamedTuple):
     """One output, put together and not yet packed."""
 
-    key: NamespacedName
-    place: str
+    output: Output
     assembly: Assembly
     listing: Listing
 
@@ -36,15 +36,16 @@ class BuiltFiles:
         self._storage = storage
         self._known: dict[NamespacedName, _Known] = {}
 
-    async def store(self, built: Built) -> StoredFile:
-        known = self._known.get(built.key)
+    async def store(self, built: Built, namespace: str) -> StoredFile:
+        key = NamespacedName(namespace, built.output.name)
+        known = self._known.get(key)
         unchanged = known is not None and known.fingerprint == built.listing.fingerprint
-        if known and unchanged and await self.is_whole(built.key, known.file):
+        if known and unchanged and await self.is_whole(key, known.file):
             return known.file
-        file = await self._pack(built)
+        file = await self._pack(built, key)
         if len(self._known) >= REMEMBERED:
             self._known.clear()
-        self._known[built.key] = _Known(built.listing.fingerprint, file)
+        self._known[key] = _Known(built.listing.fingerprint, file)
         return file
 
     async def is_whole(self, key: NamespacedName, file: StoredFile | Artifact) -> bool:
@@ -53,16 +54,15 @@ class BuiltFiles:
         )
         return await self._storage.check(storage_owner(key), claimed) is Integrity.GOOD
 
-    async def _pack(self, built: Built) -> StoredFile:
-        owner = storage_owner(built.key)
+    async def _pack(self, built: Built, key: NamespacedName) -> StoredFile:
+        owner = storage_owner(key)
 
         async def fill(file: BinaryIO) -> Packed:
             return await asyncio.to_thread(pack, built.assembly.entries(), file)
 
         try:
-            size_and_digest = await self._storage.write(owner, built.file_name, fill)
+            packed = await self._storage.write(owner, built.file_name, fill)
         except ArchiveError as error:
-            raise BuildFailed(f"{built.place}: {built.key.name} is too large: {error}") from error
-        return StoredFile(
-            "/".join((*owner, built.file_name)), size_and_digest.digest, size_and_digest.size
-        )
+            where = f"{built.output.name}: {built.output.place}"
+            raise BuildFailed(f"{where}: cannot be packed: {error}") from error
+        return StoredFile("/".join((*owner, built.file_name)), packed.digest, packed.size)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from services.source.generator.copy_operation import Copy
 from services.source.generator.endings import BuildFailed, ValidationFailed
-from services.source.generator.path_glob import Pattern
+from services.source.generator.path_glob import LONGEST_TOGETHER, Pattern
 from services.source.generator.path_text import PathError, Reference, filled
+from services.source.generator.tree import Tree
 from shared.resources.source import ArtifactGenerator
 from shared.resources.source.artifact_generator import OutputArtifact
 
@@ -46,7 +47,7 @@ class Output:
 def require_valid(generator: ArtifactGenerator) -> frozenset[str]:
     """All that can be said before any source is read; the aliases of those that will be.
 
-    Raises ValidationFailed.
+    Raises ValidationFailed. What somebody wrote to do harm takes seconds: not for the event loop.
     """
     spec = generator.spec
     aliases = [source.alias for source in spec.sources]
@@ -56,21 +57,26 @@ def require_valid(generator: ArtifactGenerator) -> frozenset[str]:
     pattern = _pattern(generator)
     used = {} if pattern is None else {"spec.pathPattern": pattern[0]}
     captures = {} if pattern is None else dict.fromkeys(pattern[1].names, "x")
+    weight = 0
     for output in _outputs(generator, captures):
-        used |= {f"{place}.from": copy.alias for place, copy in output.copies()}
+        for place, copy in output.copies():
+            used[f"{place}.from"] = copy.alias
+            weight += copy.weight
+            if weight > LONGEST_TOGETHER:
+                raise ValidationFailed(f"{place}: the globs up to here are too long together")
         _require_aliases(_lenders(output), aliases)
     _require_aliases(used, aliases)
     return frozenset(used.values())
 
 
-def outputs_of(generator: ArtifactGenerator, directories: Mapping[str, list[str]]) -> list[Output]:
-    """`directories` of each source, by alias; only that of the path pattern is looked at."""
+def outputs_of(generator: ArtifactGenerator, trees: Mapping[str, Tree]) -> list[Output]:
+    """`trees` by alias; of that of the path pattern all directories are looked at."""
     pattern = _pattern(generator)
     if pattern is None:
         outputs = list(_outputs(generator, {}))
     else:
         outputs = []
-        for directory in directories[pattern[0]]:
+        for directory in trees[pattern[0]].directories:
             captures = pattern[1].captures(directory)
             if captures is not None:
                 outputs += _of_directory(generator, directory, captures)

@@ -14,6 +14,7 @@ import re2
 from services.source.generator.path_text import CAPTURE, PathError, clean_parts, filled
 
 LONGEST = 1024
+LONGEST_TOGETHER = 256 * 1024  # all expressions of one generator: seconds, if somebody means harm
 _DEEP = "**"
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
@@ -23,11 +24,14 @@ _Capture = Callable[[str], str]  # from a capture's name to an expression
 
 
 class Glob(NamedTuple):
-    """`fixed` is the path before the first wildcard: all matches lie there, or below."""
+    """`fixed` is the path before the first wildcard: all matches lie there, or below.
+
+    Without an expression everything below does match.
+    """
 
     fixed: str
     is_wild: bool
-    expression: "re2._Regexp"
+    expression: "re2._Regexp | None"
 
     @classmethod
     def parse(cls, text: str, captures: Mapping[str, str]) -> "Glob":
@@ -38,12 +42,15 @@ class Glob(NamedTuple):
             if _LITERAL.sub("", part):
                 break  # what is left of it are wildcards
             fixed.append(_unescaped(part, captures))
+        wild = parts[len(fixed) :]
+        if not wild or wild == [_DEEP]:
+            return cls("/".join(fixed), bool(wild), None)
         expression = _expression(parts, _known(captures))
-        below = "" if parts[-1:] == [_DEEP] else "(?:/.*)?" if parts else ".*"
-        return cls("/".join(fixed), len(fixed) < len(parts), compiled(expression + below))
+        below = "" if parts[-1] == _DEEP else "(?:/.*)?"
+        return cls("/".join(fixed), True, compiled(expression + below))
 
     def matches(self, path: str) -> bool:
-        return self.expression.fullmatch(path) is not None
+        return self.expression is None or self.expression.fullmatch(path) is not None
 
 
 def excluding(globs: Iterable[str], captures: Mapping[str, str]) -> "re2._Regexp | None":
