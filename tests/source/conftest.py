@@ -20,6 +20,7 @@ from services.source.web_client import WebClient
 from shared.cluster.client import Cluster
 from tests.support.chart_server import ChartServer, chart_server
 from tests.support.gate import Gate
+from tests.support.generators import FILES
 from tests.support.holding import held
 from tests.support.source_service import SourceService
 
@@ -100,6 +101,15 @@ async def idle_service(
 async def service(idle_service: SourceService) -> AsyncIterator[SourceService]:
     async with held(idle_service.running()):
         yield idle_service
+
+
+@pytest.fixture
+async def fleet(git_server: GitServer, service: SourceService) -> Repository:
+    """A GitRepository that is ready, for ArtifactGenerators to take parts of."""
+    repository = await git_server.repository("fleet", FILES)
+    await service.apply("GitRepository", "fleet", url=repository.url, ref={"branch": "main"})
+    await service.ready("GitRepository", "fleet")
+    return repository
 
 
 @pytest.fixture

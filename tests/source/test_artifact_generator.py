@@ -1,80 +1,18 @@
 """ArtifactGenerators on a real API server: what comes out, and what a change costs."""
 
-from typing import Any
-
-import pytest
-
 from penstock.local.git_repository import Repository
-from penstock.local.git_server import GitServer
-from shared.cluster.objects import Manifest
-from tests.support.eventually import eventually
-from tests.support.source_service import SourceService, artifact_of, condition
-
-EXTENSIONS = "source.extensions.fluxcd.io/v1beta1"
-FILES = {
-    "apps/shop/deploy.yaml": "kind: Deployment\n",
-    "apps/shop/values.yaml": "image: shop\nreplicas: 1\n",
-    "apps/blog/deploy.yaml": "kind: Deployment\nname: blog\n",
-    "env/values.yaml": "replicas: 3\n",
-    "README.md": "read me\n",
-}
-
-
-@pytest.fixture
-async def fleet(git_server: GitServer, service: SourceService) -> Repository:
-    repository = await git_server.repository("fleet", FILES)
-    await service.apply("GitRepository", "fleet", url=repository.url, ref={"branch": "main"})
-    await service.ready("GitRepository", "fleet")
-    return repository
-
-
-def copy(source: str, to: str, **more: Any) -> dict[str, Any]:
-    return {"from": source, "to": to, **more}
-
-
-def output(name: str, *copies: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"name": name, "copy": list(copies), **more}
-
-
-SHOP = output("shop", copy("@git/apps/shop/**", "@artifact/"))
-BLOG = output("blog", copy("@git/apps/blog/**", "@artifact/"))
-GIT = {"alias": "git", "kind": "GitRepository", "name": "fleet"}
-
-
-async def generate(
-    service: SourceService, *artifacts: dict[str, Any], name: str = "parts", **more: Any
-) -> None:
-    annotations = more.pop("annotations", {})
-    await service.cluster.apply(
-        {
-            "apiVersion": EXTENSIONS,
-            "kind": "ArtifactGenerator",
-            "metadata": {
-                "name": name,
-                "namespace": service.namespace,
-                "annotations": annotations,
-            },
-            "spec": {"sources": [GIT], "artifacts": list(artifacts), **more},
-        },
-        manager="team",
-    )
-
-
-async def generated(service: SourceService, name: str = "parts") -> Manifest:
-    """Ready for its latest generation, with what the sources have now."""
-
-    def accept(stored: Manifest) -> bool:
-        ready = condition(stored, "Ready")
-        return (ready.get("status"), ready.get("observedGeneration")) == (
-            "True",
-            stored["metadata"]["generation"],
-        )
-
-    return await service.until("ArtifactGenerator", name, accept)
-
-
-async def files_of(service: SourceService, name: str) -> dict[str, bytes]:
-    return await service.files(await service.read("ExternalArtifact", name))
+from tests.support.generators import (
+    BLOG,
+    EXTENSIONS,
+    SHOP,
+    copy,
+    files_of,
+    generate,
+    generated,
+    output,
+    seen_by_the_service,
+)
+from tests.support.source_service import SourceService, condition
 
 
 async def test_parts_of_a_repository_become_artifacts(
@@ -194,24 +132,6 @@ async def test_nothing_new_costs_no_request(service: SourceService, fleet: Repos
     assert handled.startswith("PATCH")
     assert "/parts/status?" in handled
     assert len(service.told) == told
-
-
-async def seen_by_the_service(service: SourceService, *names: str) -> None:
-    """Its watch has shown it what it wrote itself."""
-    assert service.caches is not None
-    cache = service.caches.external
-    for name in names:
-        digest = artifact_of(await service.read("ExternalArtifact", name)).digest
-
-        def shown(name: str = name, digest: str = digest) -> bool:
-            found = [each for each in cache.values() if each.metadata.name == name]
-            return (
-                bool(found)
-                and found[0].status.artifact is not None
-                and (found[0].status.artifact.digest == digest)
-            )
-
-        await eventually(shown)
 
 
 async def test_what_is_no_longer_wanted_goes_with_its_files(

@@ -59,6 +59,8 @@ class SourceService:
     address: str = ""
     keeping: Keeping | None = None
     caches: Caches | None = None
+    watching: Callable[[Cluster, str], Caches] = Caches.of
+    cross_namespace: bool = True
 
     @property
     def storage(self) -> Path:
@@ -109,7 +111,7 @@ class SourceService:
         ref = self.ref(kind, name)
         await self.cluster.merge_patch(ref, {"metadata": {"annotations": note}})
         return await self.until(
-            kind, name, lambda o: o["status"].get("lastHandledReconcileAt") == token
+            kind, name, lambda o: o.get("status", {}).get("lastHandledReconcileAt") == token
         )
 
     async def until(
@@ -168,8 +170,9 @@ class SourceService:
                     storage=Storage(self.storage, self.address),
                     web=http,
                     state=self.folder,
+                    cross_namespace=self.cross_namespace,
                 )
-                self.caches = caches = Caches.of(cluster, self.namespace)
+                self.caches = caches = self.watching(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)
                 async with caches.running(), asyncio.TaskGroup() as group:
                     working = group.create_task(self.keeping.run())

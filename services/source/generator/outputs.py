@@ -57,8 +57,10 @@ def require_valid(generator: ArtifactGenerator) -> frozenset[str]:
     pattern = _pattern(generator)
     used = {} if pattern is None else {"spec.pathPattern": pattern[0]}
     captures = {} if pattern is None else dict.fromkeys(pattern[1].names, "x")
-    weight = 0
-    for output in _outputs(generator, captures):
+    outputs, weight = list(_outputs(generator, captures)), 0
+    if pattern is None:
+        _require_distinct(outputs)
+    for output in outputs:
         for place, copy in output.copies():
             used[f"{place}.from"] = copy.alias
             weight += copy.weight
