@@ -194,7 +194,7 @@ class Controller(Generic[R]):
         if self._options.finalizer not in resource.metadata.finalizers:
             finalizers = [*resource.metadata.finalizers, self._options.finalizer]
             resource = await self._patch_finalizers(resource, finalizers)
-        if resource.spec.suspend:
+        if resource.is_suspended:
             await self._close_suspended(resource)
         else:
             await self._reconcile(resource)

@@ -37,8 +37,11 @@ def status_patch(
 ) -> dict[str, Json] | None:
     """The merge patch `{"status": …}` that sets these fields and conditions, or None.
 
-    `fields` are JSON values under their API names; None removes a field.
+    `fields` are JSON values under their API names; None removes a field. Where a kind has no
+    `observedGeneration`, only its conditions tell of the generation that they saw.
     """
+    if not hasattr(resource.status, "observed_generation"):
+        fields = {name: value for name, value in fields.items() if name != "observedGeneration"}
     before = _as_json(resource.status)
     conditions = with_marks(conditions_of(resource), marks, resource.metadata.generation, now)
     wanted = {**before, **_as_json(fields), "conditions": _as_json(conditions) or None}

@@ -5,6 +5,7 @@ import asyncio
 from services.source.announcements import announce_artifacts
 from services.source.artifact_blobs import copies_of
 from services.source.file_server import file_server
+from services.source.generator.external_artifacts import MANAGER as WATCHER
 from services.source.helm.limits import HelmLimits
 from services.source.keeping import CONCURRENT, NAME, Caches, Means, controllers_of
 from services.source.storage import storage_of
@@ -32,11 +33,13 @@ async def start(settings: Settings) -> None:
             settings.nats_url, credentials=settings.nats_credentials, service="source"
         ) as bus,
         Recorder.open(cluster, bus, controller=NAME, state=settings.state) as recorder,
+        recorder.also_as(cluster, WATCHER) as watcher_recorder,
         WebClient.open() as web,
     ):
         means = Means(
             cluster=cluster,
             recorder=recorder,
+            watcher_recorder=watcher_recorder,
             storage=storage,
             web=web,
             state=settings.state,
@@ -46,11 +49,12 @@ async def start(settings: Settings) -> None:
                 file=settings.helm_chart_file_max_size,
             ),
             concurrent=settings.concurrent or CONCURRENT,
+            cross_namespace=not settings.no_cross_namespace_refs,
         )
         caches = Caches.of(cluster)
         keeping = controllers_of(means, caches)
         copies = copies_of(storage, caches, bus, settings.artifact_store_mebibytes)
-        for cache in caches:
+        for cache in caches.of_artifacts():
             announce_artifacts(cache, bus, storage.path_index)
 
         def requested(asked: Received[ReconcileRequest]) -> None:

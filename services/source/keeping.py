@@ -12,6 +12,16 @@ from services.source.bucket.bucket import BucketReconciler
 from services.source.bucket.ldap_tokens import LdapTokens
 from services.source.bucket.stores import Stores
 from services.source.cloud import CloudIdentities
+from services.source.generator.artifact_generator import (
+    ArtifactGeneratorReconciler,
+    GeneratorTools,
+)
+from services.source.generator.built_files import BuiltFiles
+from services.source.generator.external_artifacts import MANAGER as WATCHER
+from services.source.generator.external_artifacts import ExternalArtifacts, owner_of
+from services.source.generator.source_files import SourceFiles
+from services.source.generator.sources import Sources, users_of
+from services.source.generator.switch import enabled_again, telling_of_disabled
 from services.source.git.archive import GitArchive
 from services.source.git.git_repository import GitRepositoryReconciler, GitTools
 from services.source.git.mirror import Mirrors
@@ -41,12 +51,21 @@ from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache, watch_kind
 from shared.controller import Controller, Options, Reconciler
 from shared.resources.meta import NamespacedName
-from shared.resources.source import Bucket, GitRepository, HelmChart, HelmRepository, OCIRepository
+from shared.resources.source import (
+    ArtifactGenerator,
+    Bucket,
+    ExternalArtifact,
+    GitRepository,
+    HelmChart,
+    HelmRepository,
+    OCIRepository,
+)
 from shared.run import Recorder
 
 NAME = "source-controller"
 CONCURRENT = 16  # runs; what they wait for (servers, git processes) has bounds of its own
 SWEEP = timedelta(hours=1)
+GENERATOR_FINALIZER = "source.extensions.fluxcd.io/finalizer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +74,14 @@ class Means:
 
     cluster: Cluster
     recorder: Recorder
+    watcher_recorder: Recorder  # speaks as source-watcher, which Flux has as a program of its own
     storage: Storage
     web: WebClient
     state: Path
     helm: HelmLimits = field(default_factory=HelmLimits)
     concurrent: int = CONCURRENT
     gates: frozenset[str] = frozenset()  # the feature gates that are open
+    cross_namespace: bool = True
 
 
 class Caches(NamedTuple):
@@ -71,6 +92,8 @@ class Caches(NamedTuple):
     charts: WatchCache[HelmChart]
     oci: WatchCache[OCIRepository]
     buckets: WatchCache[Bucket]
+    external: WatchCache[ExternalArtifact]
+    generators: WatchCache[ArtifactGenerator]
 
     @classmethod
     def of(cls, cluster: Cluster, namespace: str = "") -> "Caches":
@@ -81,7 +104,13 @@ class Caches(NamedTuple):
             watch_kind(cluster, HelmChart, namespace),
             watch_kind(cluster, OCIRepository, namespace),
             watch_kind(cluster, Bucket, namespace),
+            watch_kind(cluster, ExternalArtifact, namespace),
+            watch_kind(cluster, ArtifactGenerator, namespace),
         )
+
+    def of_artifacts(self) -> tuple[WatchCache[Any], ...]:
+        """Of the kinds whose status has one."""
+        return tuple(cache for cache in self if cache is not self.generators)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -138,6 +167,7 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
             means, caches.oci, OCIRepository, _oci_repositories(means, secrets)
         ),
         Bucket.kind: _controller(means, caches.buckets, Bucket, buckets),
+        ArtifactGenerator.kind: _generator_controller(means, caches),
     }
     return Keeping(controllers, mirrors, _patrol(means.storage, caches, controllers))
 
@@ -178,6 +208,37 @@ def _oci_repositories(means: Means, secrets: ReferencedSecrets) -> OCIRepository
     layers = Layers(registry, means.storage, means.state / "oci")
     visits = RegistryVisits(means.cluster, secrets)
     return OCIRepositoryReconciler(means.storage, OciTools(visits, registry, layers))
+
+
+def _generator_controller(means: Means, caches: Caches) -> Controller[ArtifactGenerator]:
+    sources: dict[str, WatchCache[Any]] = {
+        GitRepository.kind: caches.git,
+        OCIRepository.kind: caches.oci,
+        Bucket.kind: caches.buckets,
+        HelmChart.kind: caches.charts,
+        ExternalArtifact.kind: caches.external,
+    }
+    tools = GeneratorTools(
+        Sources(sources, cross_namespace=means.cross_namespace),
+        SourceFiles(means.storage, means.state),
+        BuiltFiles(means.storage),
+        ExternalArtifacts(means.cluster, caches.external, means.storage),
+        means.state / "benches",
+    )
+    controller = Controller(
+        means.cluster,
+        caches.generators,
+        ArtifactGenerator,
+        ArtifactGeneratorReconciler(means.storage, tools),
+        means.watcher_recorder,
+        Options(WATCHER, WATCHER, means.concurrent, finalizer=GENERATOR_FINALIZER),
+    )
+    for cache in sources.values():
+        controller.also_when(cache, users_of(caches.generators))
+    controller.also_when(caches.external, owner_of)
+    controller.also_when(caches.generators, enabled_again)
+    caches.generators.on_change(telling_of_disabled(means.watcher_recorder))
+    return controller
 
 
 def _controller(

@@ -29,9 +29,10 @@ KUSTOMIZE = "kustomize.toolkit.fluxcd.io/v1"
 SOURCE = "source.toolkit.fluxcd.io/v1"
 
 SPECS: dict[str, dict[str, Any]] = {
-    "GitRepository": {"url": "https://git.example/shop.git"},
-    "OCIRepository": {"url": "oci://registry.example/shop"},
-    "Bucket": {"bucketName": "shop", "endpoint": "s3.example"},
+    "GitRepository": {"interval": "1h", "url": "https://git.example/shop.git"},
+    "OCIRepository": {"interval": "1h", "url": "oci://registry.example/shop"},
+    "Bucket": {"interval": "1h", "bucketName": "shop", "endpoint": "s3.example"},
+    "ExternalArtifact": {"sourceRef": {"kind": "Elsewhere", "name": "shop"}},
 }
 
 _revisions = itertools.count(1)
@@ -103,7 +104,9 @@ class World:
             "apiVersion": SOURCE,
             "kind": kind,
             "metadata": {"name": source, "namespace": self.namespace},
-            "spec": {"interval": "1h", **SPECS[kind]},
+            "spec": SPECS[kind]
+            if kind == "ExternalArtifact"
+            else {"interval": "1h", **SPECS[kind]},
         }
         await self.cluster.apply(manifest, manager="tests")
         artifact = {
@@ -218,12 +221,12 @@ async def engine(folder: Folder) -> AsyncIterator[Engine]:
 
 
 @asynccontextmanager
-async def serving(world: World, engine: Engine) -> AsyncIterator[None]:
+async def serving(world: World, engine: Engine, **more: Any) -> AsyncIterator[None]:
     """The service at work, with an empty memory."""
     kubeconfig = world.folder.path.parent / f"kubeconfig-{world.namespace}"
     async with Cluster.connect(kubeconfig, agent="kustomize-controller") as cluster:
         means = Means(
-            cluster=cluster, recorder=world.recorder, engine=engine, artifacts=world.folder
+            cluster=cluster, recorder=world.recorder, engine=engine, artifacts=world.folder, **more
         )
         async with keeping_kustomizations(means) as keeping, asyncio.TaskGroup() as group:
             running = group.create_task(keeping.controller.run())

@@ -20,6 +20,7 @@ from services.source.web_client import WebClient
 from shared.cluster.client import Cluster
 from tests.support.chart_server import ChartServer, chart_server
 from tests.support.gate import Gate
+from tests.support.generators import FILES
 from tests.support.holding import held
 from tests.support.s3 import S3Server, s3_server
 from tests.support.source_service import SourceService
@@ -107,6 +108,15 @@ async def service(idle_service: SourceService) -> AsyncIterator[SourceService]:
 async def s3(tmp_path: Path) -> AsyncIterator[S3Server]:
     async with s3_server(tmp_path / "s3") as server:
         yield server
+
+
+@pytest.fixture
+async def fleet(git_server: GitServer, service: SourceService) -> Repository:
+    """A GitRepository that is ready, for ArtifactGenerators to take parts of."""
+    repository = await git_server.repository("fleet", FILES)
+    await service.apply("GitRepository", "fleet", url=repository.url, ref={"branch": "main"})
+    await service.ready("GitRepository", "fleet")
+    return repository
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from shared.bus import Bus
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest, ObjectRef
 from shared.resources.meta import Artifact, Resource
+from shared.resources.registry import kind_of
 from tests.support.counted import counted
 from tests.support.eventually import eventually
 from tests.support.gate import Gate
@@ -62,6 +63,9 @@ class SourceService:
     nats_url: str = ""  # without one nothing is copied there
     keeping: Keeping | None = None
     copies: ArtifactBlobs | None = None
+    caches: Caches | None = None
+    watching: Callable[[Cluster, str], Caches] = Caches.of
+    cross_namespace: bool = True
 
     @property
     def storage(self) -> Path:
@@ -87,13 +91,18 @@ class SourceService:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
         await self.cluster.apply(secret, manager="team")
 
+    def ref(self, kind: str, name: str) -> ObjectRef:
+        model = kind_of(kind)
+        assert model is not None
+        return ObjectRef(model.api_version, kind, self.namespace, name)
+
     async def read(self, kind: str, name: str) -> Manifest:
-        found = await self.cluster.read(ObjectRef(SOURCE, kind, self.namespace, name))
+        found = await self.cluster.read(self.ref(kind, name))
         assert found is not None, f"{kind} {name} is gone"
         return found
 
     async def delete(self, kind: str, name: str) -> None:
-        ref = ObjectRef(SOURCE, kind, self.namespace, name)
+        ref = self.ref(kind, name)
         await self.cluster.delete(ref)
 
         async def gone() -> bool:
@@ -104,10 +113,10 @@ class SourceService:
     async def request(self, kind: str, name: str, token: str) -> Manifest:
         """Ask for a run, as `flux reconcile` does, and wait until it is over."""
         note = {"reconcile.fluxcd.io/requestedAt": token}
-        ref = ObjectRef(SOURCE, kind, self.namespace, name)
+        ref = self.ref(kind, name)
         await self.cluster.merge_patch(ref, {"metadata": {"annotations": note}})
         return await self.until(
-            kind, name, lambda o: o["status"].get("lastHandledReconcileAt") == token
+            kind, name, lambda o: o.get("status", {}).get("lastHandledReconcileAt") == token
         )
 
     async def until(
@@ -166,12 +175,14 @@ class SourceService:
                     cluster=cluster,
                     recorder=self.told,
                     storage=storage,
+                    watcher_recorder=self.told,
                     web=http,
                     state=self.folder,
+                    cross_namespace=self.cross_namespace,
                 )
-                caches = Caches.of(cluster, self.namespace)
+                self.caches = caches = self.watching(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)
-                for cache in caches:
+                for cache in caches.of_artifacts():
                     announce_artifacts(cache, bus, storage.path_index)
                 self.copies = copies_of(storage, caches, bus, 64 if self.nats_url else 0)
                 async with caches.running(), asyncio.TaskGroup() as group:
