@@ -12,12 +12,14 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from services.source.git.login import configuration_for
@@ -34,6 +36,9 @@ UNUSED_AFTER = timedelta(days=2)
 CONCURRENT_FETCHES = 16  # a process each; servers that hang must not use up all of them at once
 _LOCK = "in-use"
 _FULL_HISTORY = "--depth=2147483647"  # Git's number for "all of it", also for a shallow mirror
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_GIVES_NO_IDS = re.compile(r"unadvertised object|not our ref")
+_EVERYTHING = ("+refs/heads/*:refs/penstock/heads/*", "+refs/tags/*:refs/penstock/tags/*")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,12 @@ class Place:
     def folder_name(self) -> str:
         said = "\n".join((self.url, self.scope, self.object_format, str(self.full_history)))
         return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:40]
+
+
+class GitObject(NamedTuple):
+    id: str
+    kind: str
+    content: bytes
 
 
 class Mirrors:
@@ -107,9 +118,16 @@ class Mirror:
         self._git = shared.git
         self._slots = shared.slots
         self._fetched = shared.fetched.setdefault(place, {})
+        self._seen: tuple[Path, ...] = ()
 
     def terms(self, deadline: timedelta = LOCAL_DEADLINE) -> Terms:
-        return Terms(folder=self.path, deadline=deadline, holds=(self._lock,))
+        return Terms(
+            folder=self.path, deadline=deadline, holds=(self._lock,), alternates=self._seen
+        )
+
+    def see(self, other: "Mirror") -> None:
+        """From now on this mirror's commands find the other's objects, too; keep both open."""
+        self._seen = (*self._seen, other.path)
 
     async def fetch(self, remote: Remote, target: Target, deadline: timedelta) -> str:
         """Bring the target here; the commit that its reference turned out to be."""
@@ -118,9 +136,16 @@ class Mirror:
             return target.commit  # another object of the same repository was faster
         async with self._slots:
             await self._fetch_or_heal(remote, name, deadline)
-        commit = await self._commit_at(_local_name(name))
+        commit = await self._commit_at(name)
         self._fetched[name] = commit
         return commit
+
+    async def object_at(self, name: str) -> GitObject:
+        """What the fetched reference (or the id) leads to directly: a commit, or a tag of one."""
+        object_id = await self._id_of(_here(name))
+        kind = (await self._git.run("cat-file", "-t", object_id, terms=self.terms())).decode()
+        content = await self._git.run("cat-file", kind.strip(), object_id, terms=self.terms())
+        return GitObject(object_id, kind.strip(), content)
 
     async def holds(self, commit: str, name: str) -> bool:
         """Whether the commit is in the history of the reference that was fetched."""
@@ -163,6 +188,19 @@ class Mirror:
 
     async def _fetch(self, remote: Remote, name: str, deadline: timedelta) -> None:
         depth = _FULL_HISTORY if self._place.full_history else "--depth=1"
+        try:
+            await self._fetch_refs(remote, depth, [f"+{name}:{_local_name(name)}"], deadline)
+        except GitTimeout:
+            raise
+        except GitError as error:
+            if not (_OBJECT_ID.fullmatch(name) and _GIVES_NO_IDS.search(str(error))):
+                raise
+            # It may still be in the history of one of the server's references.
+            await self._fetch_refs(remote, _FULL_HISTORY, _EVERYTHING, deadline)
+
+    async def _fetch_refs(
+        self, remote: Remote, depth: str, refspecs: Sequence[str], deadline: timedelta
+    ) -> None:
         with configuration_for(remote) as configuration:
             terms = Terms(
                 folder=self.path,
@@ -173,16 +211,19 @@ class Mirror:
             await self._git.run(
                 *("fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--force", depth),
                 *("--no-write-fetch-head", "--no-recurse-submodules", "--", remote.url),
-                f"+{name}:{_local_name(name)}",
+                *refspecs,
                 terms=terms,
             )
 
     async def _commit_at(self, name: str) -> str:
-        found = await self._git.run(
-            *("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"),
-            terms=self.terms(),
-        )
-        return found.decode().strip()
+        try:
+            return await self._id_of(f"{_here(name)}^{{commit}}")
+        except GitError as error:
+            raise GitError(f"{name} is no commit, or is not in the repository") from error
+
+    async def _id_of(self, name: str) -> str:
+        question = ("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+        return (await self._git.run(*question, terms=self.terms())).decode().strip()
 
     async def _is_healthy(self) -> bool:
         try:
@@ -193,6 +234,11 @@ class Mirror:
         except GitError:
             return False
         return True
+
+
+def _here(name: str) -> str:
+    """How we call what was asked of the server: an id is the same everywhere."""
+    return name if _OBJECT_ID.fullmatch(name) else _local_name(name)
 
 
 def _local_name(name: str) -> str:
