@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from services.source.git.archive import GitArchive
-from services.source.git.git_repository import GitRepositoryReconciler, GitTools
+from services.source.git.assembly import GitTools
+from services.source.git.git_repository import GitRepositoryReconciler
+from services.source.git.includes import GitIncludes, includers_of
 from services.source.git.mirror import Mirrors
 from services.source.git.refs import GitRefs
 from services.source.git.runner import GitRunner
 from services.source.git.upstream import GitUpstreams
+from services.source.git.verification import GitVerifier
 from services.source.helm.downloads import HelmDownloads
 from services.source.helm.helm_chart import ChartSources, HelmChartReconciler, charts_of
 from services.source.helm.helm_repository import HelmRepositoryReconciler
@@ -92,8 +95,17 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     mirrors = Mirrors(means.state / "mirrors", git)
     downloads = HelmDownloads(secrets, means.web)
     repositories = GitRepositoryReconciler(
-        means.storage, GitTools(GitUpstreams(secrets, refs), mirrors, GitArchive(git))
+        means.storage,
+        GitTools(
+            GitUpstreams(secrets, refs),
+            mirrors,
+            GitArchive(git),
+            GitIncludes(caches.git, means.storage),
+            GitVerifier(secrets),
+        ),
     )
+    git_controller = _controller(means, caches.git, GitRepository, repositories)
+    git_controller.also_when(caches.git, includers_of(caches.git))
     charts = HelmChartReconciler(
         means.storage,
         ChartSources(
@@ -110,7 +122,7 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     chart_controller.also_when(caches.git, affected)
     return Keeping(
         {
-            GitRepository.kind: _controller(means, caches.git, GitRepository, repositories),
+            GitRepository.kind: git_controller,
             HelmRepository.kind: _controller(means, caches.helm, HelmRepository, helm),
             HelmChart.kind: chart_controller,
         },

@@ -68,7 +68,7 @@ class Mirrors:
         self._now = now
         self.git = git
         self.slots = asyncio.Semaphore(CONCURRENT_FETCHES)
-        self.fetched: dict[Place, dict[str, str]] = {}  # commits by what was asked for
+        self.fetched: dict[Place, dict[str, str]] = {}  # ids by what was asked for
         self._locks: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
         self._fetches: dict[Place, int] = {}
 
@@ -131,13 +131,13 @@ class Mirror:
 
     async def fetch(self, remote: Remote, target: Target, deadline: timedelta) -> str:
         """Bring the target here; the commit that its reference turned out to be."""
-        name = target.fetched
-        if self._fetched.get(name) == target.commit:
+        name, wanted = target.fetched, target.object_id or target.commit
+        if self._fetched.get(name) == wanted:
             return target.commit  # another object of the same repository was faster
         async with self._slots:
             await self._fetch_or_heal(remote, name, deadline)
         commit = await self._commit_at(name)
-        self._fetched[name] = commit
+        self._fetched[name] = wanted if commit == target.commit else commit
         return commit
 
     async def object_at(self, name: str) -> GitObject:
@@ -146,6 +146,15 @@ class Mirror:
         kind = (await self._git.run("cat-file", "-t", object_id, terms=self.terms())).decode()
         content = await self._git.run("cat-file", kind.strip(), object_id, terms=self.terms())
         return GitObject(object_id, kind.strip(), content)
+
+    async def directories(self, commit: str, asked: Sequence[str]) -> list[str]:
+        """Those of these paths that are directories, or submodules, in the commit's tree."""
+        question = ("ls-tree", "-d", "-z", "--full-tree", "--name-only", commit, "--")
+        clean = [path for path in asked if ".." not in path.split("/") and "\0" not in path]
+        if not clean:
+            return []
+        found = await self._git.run(*question, *clean, terms=self.terms())
+        return [os.fsdecode(path) for path in found.split(b"\0")]
 
     async def holds(self, commit: str, name: str) -> bool:
         """Whether the commit is in the history of the reference that was fetched."""

@@ -14,6 +14,7 @@ from shared.resources.source.git_repository import GitReference
 
 DEFAULT_BRANCH = "master"
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_OLD_REVISION = re.compile(r"(?:(?P<label>[^:@]+)/)?(?P<commit>[0-9a-f]{40}|[0-9a-f]{64})")
 _SERVED_NAMES = ("refs/heads/", "refs/tags/", "refs/pull/", "refs/merge-requests/")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 
@@ -26,6 +27,7 @@ class Target:
     commit: str
     label: str  # what the revision calls it: a branch, a tag, a full name, or nothing
     branch: str | None = None
+    object_id: str = ""  # what the reference leads to directly, where that may be a tag
 
     @property
     def revision(self) -> str:
@@ -35,6 +37,15 @@ class Target:
 def revision_of(label: str, commit: str) -> str:
     algorithm = "sha256" if len(commit) == 64 else "sha1"
     return f"{label}@{algorithm}:{commit}" if label else f"{algorithm}:{commit}"
+
+
+def is_same_revision(known: str, wanted: str) -> bool:
+    """`known` may be of the form that Flux wrote before: `main/<id>`, or `HEAD/<id>`."""
+    old = _OLD_REVISION.fullmatch(known)
+    if old:
+        label = "" if old["label"] in (None, "HEAD") else old["label"]
+        known = revision_of(label, old["commit"])
+    return known == wanted
 
 
 async def resolve(
@@ -52,7 +63,7 @@ async def resolve(
     ref = next((ref for ref in found if ref.name == name), None)
     if ref is None:
         raise await _not_found(name, refs, remote, deadline)
-    return Target(name, ref.commit, label)
+    return Target(name, ref.commit, label, object_id=ref.object_id)
 
 
 def _pinned(commit: str, branch: str | None) -> Target:
@@ -125,4 +136,4 @@ def _latest(text: str, tags: list[Ref]) -> Target:
         raise FetchFailed(f"no tag matches spec.ref.semver {text!r}", reason="GitOperationFailed")
     # Versions that differ in build metadata alone are equal: the name makes the choice stable.
     _, label, tag = max(candidates, key=lambda candidate: candidate[:2])
-    return Target(tag.name, tag.commit, label)
+    return Target(tag.name, tag.commit, label, object_id=tag.object_id)

@@ -4,7 +4,7 @@ All files below the directories, and the files that lie directly in a directory 
 least those at the root, so that a `.sourceignore` there keeps its meaning.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -39,12 +39,6 @@ class SparseCheckout:
             for directory in self.directories
             if directory.startswith(prefix)
         }
-
-
-def missing_from(wanted: Iterable[str], found: Iterable[str]) -> str | None:
-    """The first directory that is not there."""
-    there = set(found)
-    return next((directory for directory in wanted if directory not in there), None)
 
 
 def _cleaned(directory: str) -> str:

@@ -22,7 +22,7 @@ from services.source.git.gitmodules import (
 from services.source.git.mirror import Mirror, Mirrors, Place
 from services.source.git.reference import Target
 from services.source.git.refs import RefsError, Remote
-from services.source.git.runner import GitError, GitRunner
+from services.source.git.runner import GitError
 from services.source.git.sparse import SparseCheckout
 from services.source.git.upstream import GitUpstreams
 from shared.credentials import without_userinfo
@@ -52,7 +52,7 @@ class _Links(NamedTuple):
 
 @dataclass
 class Gathering:
-    """One run's: mirrors stay open until the stack closes."""
+    """One run's, below the mirror `top` at `place`: mirrors stay open until the stack closes."""
 
     stack: AsyncExitStack
     place: Place
@@ -64,16 +64,14 @@ class Gathering:
 
 
 class Submodules:
-    def __init__(self, git: GitRunner, mirrors: Mirrors, upstreams: GitUpstreams) -> None:
-        self._git = git
+    def __init__(self, mirrors: Mirrors, upstreams: GitUpstreams) -> None:
+        self._git = mirrors.git
         self._mirrors = mirrors
         self._upstreams = upstreams
 
-    async def gather(
-        self, top: Mirror, commit: str, remote: Remote, gathering: Gathering
-    ) -> list[Tree]:
+    async def gather(self, commit: str, remote: Remote, gathering: Gathering) -> list[Tree]:
         """Fetches them all; `top` sees their objects afterwards. Raises SubmoduleError."""
-        waiting = [_Parent(top, commit, remote)]
+        waiting = [_Parent(gathering.top, commit, remote)]
         while waiting:
             waiting += await self._children(waiting.pop(0), gathering)
         return gathering.trees
