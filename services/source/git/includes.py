@@ -115,7 +115,7 @@ def included_by(repository: GitRepository) -> list[NamespacedName]:
 def includers_of(
     repositories: WatchCache[GitRepository],
 ) -> Callable[[GitRepository | None, GitRepository | None], Iterable[NamespacedName]]:
-    """Whom a change concerns: who includes the object, when its artifact is another."""
+    """Whom a change concerns: who includes the object, when it comes or has another artifact."""
 
     def affected(
         before: GitRepository | None, after: GitRepository | None
@@ -140,8 +140,11 @@ def includers_of(
 
 
 def _content_of(repository: GitRepository | None) -> tuple[str, str] | None:
+    """None for what is not there; what has no artifact yet is there."""
     artifact = repository.status.artifact if repository else None
-    return (artifact.revision, artifact.digest) if artifact else None
+    if artifact is None:
+        return ("", "") if repository else None
+    return artifact.revision, artifact.digest
 
 
 def _unpacked(include: Include, packed: Path, spool: BinaryIO) -> list[IncludedFile]:

@@ -153,8 +153,8 @@ class Mirror:
         clean = [path for path in asked if ".." not in path.split("/") and "\0" not in path]
         if not clean:
             return []
-        found = await self._git.run(*question, *clean, terms=self.terms())
-        return [os.fsdecode(path) for path in found.split(b"\0")]
+        found = (await self._git.run(*question, *clean, terms=self.terms())).split(b"\0")
+        return [path for path in clean if os.fsencode(path) in found]
 
     async def holds(self, commit: str, name: str) -> bool:
         """Whether the commit is in the history of the reference that was fetched."""
