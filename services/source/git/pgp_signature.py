@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from shared.clock import Now, now
 
 if TYPE_CHECKING:
-    from pysequoia import Cert
+    from pysequoia import Cert, Sig
 
 T = TypeVar("T")
 
@@ -40,13 +40,25 @@ def verified_by(payload: bytes, signature: bytes, keys: "Iterable[Cert]", now: N
         raise PgpError("the signature is too long")
     known = list(keys)
     parsed = _guarded(lambda: Sig.from_bytes(signature))
-    result = _guarded(lambda: verify(bytes=payload, store=lambda _: known, signature=parsed))
+    try:
+        result = _guarded(lambda: verify(bytes=payload, store=lambda _: known, signature=parsed))
+    except PgpError as error:
+        raise PgpError(_why_not(parsed, known)) from error
     if parsed.expiration is not None and parsed.expiration <= now():
         raise PgpError("the signature has expired")
     signer = result.valid_sigs[0]
     cert = next(key for key in known if key.fingerprint == signer.certificate)
     _require_good(cert, signer.signing_key, now)
     return str(cert.fingerprint[-16:].upper())
+
+
+def _why_not(signature: "Sig", known: "Iterable[Cert]") -> str:
+    """Sequoia does not tell; what the signature says of its signer is only good for a message."""
+    signer = signature.issuer_fingerprint or ""
+    if any(key.fingerprint == signer and key.is_revoked for key in known):
+        return f"key {signer[-16:].upper()} was revoked"
+    claimed = f", and it claims to be key {signer[-16:].upper()}'s" if signer else ""
+    return f"none of the trusted keys has made this signature{claimed}"
 
 
 def _require_good(cert: "Cert", signing_key: str, now: Now) -> None:
