@@ -21,6 +21,7 @@ LONGEST_TEST = 50
 DOORS = {
     "kubernetes_asyncio": "shared/cluster/connection.py",
     "nats": "shared/line.py",
+    "pysequoia": "services/source/git/pgp_signature.py",
     "tarfile": "shared/archive.py",
 }
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base", "handler", "misc"}

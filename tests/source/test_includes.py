@@ -1,5 +1,3 @@
-import asyncio
-
 import pytest
 
 from penstock.local.git_repository import Repository
@@ -95,29 +93,20 @@ async def test_a_new_revision_of_the_included_is_taken_at_once(
     assert [t.reason for t in service.told if t.name == "shop"] == ["NewArtifact"] * 2
 
 
-async def test_while_the_change_is_taken_in_the_artifact_is_outdated(
-    service: SourceService, git_server: GitServer, shop: Repository, shared: Repository
+async def test_until_the_change_is_taken_in_the_artifact_is_outdated(
+    service: SourceService, shop: Repository, shared: Repository
 ) -> None:
     await applied(service, shared)
-    await applied(service, shop, an_include())
-    await service.ready("GitRepository", "shop")
-    mirror = next((service.folder / "mirrors").glob("*"))
-    seen: list[str] = []
+    await applied(service, shop, an_include(fromPath="other"))
+    good = await service.ready("GitRepository", "shop")
+    await shared.commit("another layout", remove=["other/z.yaml"])
 
-    async def watch() -> None:
-        stored = await service.until(
-            "GitRepository", "shop", lambda o: condition(o, "ArtifactOutdated")
-        )
-        seen.append(condition(stored, "ArtifactOutdated")["reason"])
+    await service.request("GitRepository", "shared", "now")
+    stored = await service.not_ready("GitRepository", "shop", "CopyFailure")
 
-    assert mirror.exists()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(watch())
-        await shared.commit("new", {f"base/{n}.yaml": f"{n}" for n in range(2000)})
-        await service.request("GitRepository", "shared", "now")
-
-    assert seen == ["IncludeChange"]
-    await service.ready("GitRepository", "shop")
+    assert condition(stored, "ArtifactOutdated")["reason"] == "IncludeChange"
+    assert stored["status"]["artifact"] == good["status"]["artifact"]
+    assert await service.files(stored)
 
 
 async def test_what_is_not_there_yet_is_waited_for_and_taken_when_it_comes(

@@ -105,17 +105,48 @@ async def test_what_another_object_fetched_is_not_fetched_again(
     assert git_server.requests == []
 
 
+LEFT_BY_A_KILLED_GIT = (
+    *("shallow.lock", "packed-refs.lock", "packed-refs.new", "config.lock", "HEAD.lock"),
+    *("gc.pid", "gc.pid.lock", "refs/penstock/x.lock", "objects/maintenance.lock"),
+    *("objects/pack/tmp_pack_1", "objects/pack/tmp_idx_1", "objects/pack/pack-1.keep"),
+    *(
+        "objects/pack/.tmp-9-pack-1.pack",
+        "objects/tmp_objdir-incoming-1/pack/x",
+        "objects/ab/tmp_obj_1",
+    ),
+)
+
+
 async def test_locks_of_a_killed_git_are_removed(shop: Repository, tools: Tools) -> None:
     await fetched(shop, tools)
     async with opened(tools, shop) as mirror:
         path = mirror.path
-    for name in ("shallow.lock", "packed-refs.lock", "config.lock", "refs/penstock/x.lock"):
-        (path / name).write_text("")
-    (path / "objects/pack/tmp_pack_1").write_bytes(b"half")
+    for name in LEFT_BY_A_KILLED_GIT:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(b"half")
     await shop.commit("next", {"b": "2"})
 
     assert await fetched(shop, tools) == shop.head
-    assert not list(path.rglob("*.lock")) + list(path.rglob("tmp_*"))
+    assert [name for name in LEFT_BY_A_KILLED_GIT if (path / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "last", ["", "description", "config.lock", "HEAD", "refs/heads/", "config"]
+)
+async def test_a_mirror_whose_making_was_interrupted_is_made(
+    shop: Repository, tools: Tools, last: str
+) -> None:
+    """Killed after this file; git makes them in this order."""
+    async with opened(tools, shop) as mirror:
+        for name in ("description", "config.lock", "HEAD", "refs/heads/", "config"):
+            if name.endswith("/"):
+                (mirror.path / name).mkdir(parents=True)
+            elif last:
+                (mirror.path / name).write_text("ref: refs/heads/x" if name == "HEAD" else "")
+            if name == last or not last:
+                break
+
+    assert await fetched(shop, tools) == shop.head
 
 
 @pytest.mark.parametrize(

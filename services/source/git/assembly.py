@@ -16,11 +16,12 @@ from services.source.git.content import Wanted
 from services.source.git.gitmodules import SubmoduleError
 from services.source.git.includes import GitIncludes
 from services.source.git.mirror import Mirror, Mirrors, Place
-from services.source.git.reference import Target, revision_of
+from services.source.git.reference import revision_of
 from services.source.git.runner import GitError
 from services.source.git.sparse import SparseCheckout
 from services.source.git.submodules import Gathering, Submodules
-from services.source.git.upstream import GitUpstreams, timeout_of
+from services.source.git.ties import Ties
+from services.source.git.upstream import GitUpstreams, Upstream, timeout_of
 from services.source.git.verification import GitVerifier, Verified
 from services.source.storage import Owner, Storage, StoredFile
 from shared.archive import ArchiveError
@@ -53,6 +54,12 @@ class GitAssembly:
         self._storage = storage
         self._git = git
         self._submodules = Submodules(git.mirrors, git.upstreams)
+        self._ties = Ties(git.mirrors, git.upstreams)
+
+    async def look(self, repository: GitRepository, *, fresh: bool) -> Upstream:
+        """What the reference means on the server now; `fresh` reads the Secret again."""
+        upstream = await self._git.upstreams.look(repository, fresh=fresh)
+        return await self._ties.decided(repository, upstream)
 
     async def build(self, wanted: Wanted, run: Run) -> Built:
         url = wanted.upstream.remote.url
@@ -65,7 +72,7 @@ class GitAssembly:
 
     async def _build(self, wanted: Wanted, run: Run, stack: AsyncExitStack) -> Built:
         repository, target = wanted.repository, wanted.upstream.target
-        place = _place(repository, target)
+        place = Place.of(repository, target)
         mirror = await stack.enter_async_context(self._git.mirrors.opened(place))
         commit = await self._fetch(mirror, wanted)
         verified = await self._git.verifier.verify(repository, mirror, target, commit)
@@ -152,14 +159,4 @@ def _note(verified: Verified | None, run: Run) -> None:
     run.note(
         status={"sourceVerificationMode": verified.mode},
         conditions={SOURCE_VERIFIED: ConditionMark("True", "Succeeded", verified.message)},
-    )
-
-
-def _place(repository: GitRepository, target: Target) -> Place:
-    secret = repository.spec.secret_ref
-    return Place(
-        repository.spec.url,
-        f"{repository.metadata.namespace}/{secret.name}" if secret else "",
-        "sha256" if len(target.commit) == 64 else "sha1",
-        full_history=target.branch is not None,
     )

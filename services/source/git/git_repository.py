@@ -48,7 +48,7 @@ class GitRepositoryReconciler:
         includes = self._git.includes.of(repository)
         fresh = run.requested or not is_settled(repository)
         async with run.idle():
-            upstream = await self._git.upstreams.look(repository, fresh=fresh)
+            upstream = await self._assembly.look(repository, fresh=fresh)
         require_possible(repository, upstream.target)
         wanted = Wanted(repository, upstream, includes, artifact)
         if wanted.is_there and not must_be_verified(repository, fresh=fresh):

@@ -27,6 +27,7 @@ from services.source.git.reference import Target
 from services.source.git.refs import Remote
 from services.source.git.runner import GitError, GitRunner, GitTimeout, Terms
 from shared.clock import Now, now
+from shared.resources.source import GitRepository
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,16 @@ class Place:
     scope: str  # namespace and Secret; empty for a repository that is read without credentials
     object_format: str = "sha1"
     full_history: bool = False
+
+    @classmethod
+    def of(cls, repository: GitRepository, target: Target) -> "Place":
+        secret = repository.spec.secret_ref
+        return cls(
+            repository.spec.url,
+            f"{repository.metadata.namespace}/{secret.name}" if secret else "",
+            "sha256" if len(target.commit) == 64 else "sha1",
+            full_history=target.branch is not None,
+        )
 
     @property
     def folder_name(self) -> str:
@@ -170,7 +181,7 @@ class Mirror:
         self._fetched.clear()
         for path in self.path.iterdir():
             if path.name != _LOCK:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                _remove(path)
 
     async def _fetch_or_heal(self, remote: Remote, name: str, deadline: timedelta) -> None:
         try:
@@ -187,8 +198,8 @@ class Mirror:
             await self._fetch(remote, name, deadline)
 
     async def _prepare(self) -> None:
-        for debris in _debris(self.path):
-            debris.unlink(missing_ok=True)
+        for debris in list(_debris(self.path)):
+            _remove(debris)
         if not (self.path / "HEAD").exists():
             form = f"--object-format={self._place.object_format}"
             await self._git.run(
@@ -257,9 +268,18 @@ def _local_name(name: str) -> str:
 
 
 def _debris(path: Path) -> Iterator[Path]:
-    yield from path.glob("*.lock")
-    yield from path.glob("refs/**/*.lock")
-    yield from path.glob("objects/**/tmp_*")
+    """What a git leaves behind that was killed while it made a mirror, fetched, or collected."""
+    for pattern in ("*.lock", "refs/**/*.lock", "objects/**/*.lock", "gc.pid", "packed-refs.new"):
+        yield from path.glob(pattern)
+    for pattern in ("objects/**/tmp_*", "objects/pack/.tmp-*", "objects/pack/*.keep"):
+        yield from path.glob(pattern)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
