@@ -1,5 +1,6 @@
 """What people do to the history of a repository, and what that does to the artifact."""
 
+import shutil
 from datetime import UTC, datetime
 
 import pytest
@@ -209,6 +210,20 @@ async def test_a_mirror_that_lost_objects_is_made_anew_by_itself(
     stored = await service.ready("GitRepository", "shop")
 
     assert len(await service.files(stored)) == 150
+
+
+async def test_a_mirror_that_was_swept_away_is_made_again_without_an_alarm(
+    service: SourceService, shop: Repository
+) -> None:
+    await applied(service, shop)
+    await service.ready("GitRepository", "shop")
+    for path in service.folder.glob("mirrors/*"):
+        shutil.rmtree(path)
+
+    await service.apply("GitRepository", "shop", url=shop.url, ref=MAIN, ignore="x\n")
+    await service.ready("GitRepository", "shop")
+
+    assert [told.reason for told in service.told] == ["NewArtifact"]
 
 
 async def test_the_same_content_by_other_rules_is_no_news(

@@ -175,6 +175,23 @@ async def test_a_damaged_mirror_is_made_anew(
     assert await fetched(shop, tools) == shop.head
 
 
+async def test_an_object_that_is_not_what_its_id_says_is_not_given_out(
+    shop: Repository, tools: Tools
+) -> None:
+    """As after a fault of the disk, or a hand in it; git itself would give it out."""
+    first = await fetched(shop, tools)
+    second = await shop.commit("second", {"b": "2"})
+    await fetched(shop, tools)
+
+    async with opened(tools, shop) as mirror:
+        assert (await mirror.object_at(second)).content.endswith(b"second")
+        one, other = (mirror.path / "objects" / id[:2] / id[2:] for id in (first, second))
+        other.chmod(0o600)
+        other.write_bytes(one.read_bytes())
+        with pytest.raises(GitError, match="is damaged"):
+            await mirror.object_at(second)
+
+
 async def test_a_server_that_hangs_is_left_with_its_whole_process_group(
     shop: Repository, tools: Tools, git_server: GitServer
 ) -> None:

@@ -24,13 +24,16 @@ MAX_TREE = 64 * 1024 * 1024  # of `ls-tree` text: some half a million files
 
 
 class Extra(Protocol):
-    """A file that comes from elsewhere than Git."""
+    """A file that comes from elsewhere than Git; `blob` is the id that it would have there."""
 
     @property
     def path(self) -> str: ...
 
     @property
     def mode(self) -> int: ...
+
+    @property
+    def blob(self) -> str: ...
 
     @property
     def size(self) -> int: ...
@@ -62,7 +65,6 @@ class _File(NamedTuple):
     mode: int
     blob: str
     size: int
-    extra: Extra | None = None
 
 
 @dataclass(frozen=True)
@@ -88,22 +90,22 @@ class GitArchive:
         """Raises ArchiveError when there is too much, GitError when the mirror is broken."""
         async with self._slots:
             files = await self._all_files(mirror, commit, beside)
-            return await self._write(mirror, commit, spec_ignore, into, files)
+            async with self._objects(mirror, beside) as objects:
+                return await self._write(objects, commit, spec_ignore, into, files)
 
     async def _write(
         self,
-        mirror: Mirror,
+        objects: "_Objects",
         commit: str,
         spec_ignore: str | None,
         into: BinaryIO,
         files: list[_File],
     ) -> Archived:
-        async with self._objects(mirror) as objects:
-            subject = _subject(await objects.read(commit, MAX_IGNORE_FILE))
-            rules = IgnoreRules(await self._source_ignores(objects, files), spec_ignore)
-            wanted = await asyncio.to_thread(_wanted, files, rules)
-            _require_room(wanted, self._limits)
-            packed = await _pack(objects, wanted, Packer(into, self._limits))
+        subject = _subject(await objects.read(commit, MAX_IGNORE_FILE))
+        rules = IgnoreRules(await self._source_ignores(objects, files), spec_ignore)
+        wanted = await asyncio.to_thread(_wanted, files, rules)
+        _require_room(wanted, self._limits)
+        packed = await _pack(objects, wanted, Packer(into, self._limits))
         return Archived(packed, subject)
 
     async def _all_files(self, mirror: Mirror, commit: str, beside: Beside) -> list[_File]:
@@ -123,9 +125,9 @@ class GitArchive:
         return await asyncio.to_thread(_parsed, text)
 
     @asynccontextmanager
-    async def _objects(self, mirror: Mirror) -> AsyncIterator["_Objects"]:
+    async def _objects(self, mirror: Mirror, beside: Beside) -> AsyncIterator["_Objects"]:
         async with self._git.started("cat-file", "--batch", terms=mirror.terms()) as process:
-            yield _Objects(process)
+            yield _Objects(process, {extra.blob: extra for extra in beside.extras})
 
     async def _source_ignores(
         self, objects: "_Objects", files: Iterable[_File]
@@ -134,20 +136,39 @@ class GitArchive:
         for file in files:
             folder, _, name = file.path.rpartition("/")
             if name == SOURCE_IGNORE:
-                content = await _ignore_file(objects, file)
+                content = await objects.read(file.blob, MAX_IGNORE_FILE)
                 texts[folder] = content.decode(errors="replace")
         return texts
 
 
 class _Objects:
-    """Talks with `git cat-file --batch`."""
+    """Talks with `git cat-file --batch`; knows what is elsewhere."""
 
-    def __init__(self, process: GitProcess) -> None:
+    def __init__(self, process: GitProcess, elsewhere: Mapping[str, Extra]) -> None:
         self._process = process
+        self._elsewhere = elsewhere
 
     async def read(self, object_id: str, limit: int) -> bytes:
+        if object_id in self._elsewhere:
+            return await self._read_elsewhere(object_id, limit)
         await self.ask([object_id])
         return await self.answer(limit)
+
+    async def contents(self, files: Sequence[_File]) -> list[bytes]:
+        """Of files that fit into one question each, and into memory together."""
+        await self.ask(file.blob for file in files if file.blob not in self._elsewhere)
+        return [await self._content(file) for file in files]
+
+    async def _content(self, file: _File) -> bytes:
+        if file.blob in self._elsewhere:
+            return await self._read_elsewhere(file.blob, file.size)
+        return await self.answer(file.size)
+
+    async def _read_elsewhere(self, object_id: str, limit: int) -> bytes:
+        extra = self._elsewhere[object_id]
+        if extra.size > limit:
+            raise ArchiveError(f"{extra.path!r} is larger than {limit} bytes")
+        return await asyncio.to_thread(extra.read)
 
     async def ask(self, object_ids: Iterable[str]) -> None:
         await self._process.write("".join(f"{each}\n" for each in object_ids).encode())
@@ -169,24 +190,13 @@ class _Objects:
 async def _pack(objects: _Objects, files: list[_File], packer: Packer) -> Packed:
     """Contents are asked for and packed a batch at a time: memory stays bounded."""
     for batch in _batches(files):
-        await objects.ask(file.blob for file in batch if not file.extra)
-        entries = [Entry(file.path, file.mode, await _content(objects, file)) for file in batch]
+        contents = await objects.contents(batch)
+        entries = [
+            Entry(file.path, file.mode, content)
+            for file, content in zip(batch, contents, strict=True)
+        ]
         await asyncio.to_thread(_add_all, packer, entries)
     return await asyncio.to_thread(packer.finish)
-
-
-async def _content(objects: _Objects, file: _File) -> bytes:
-    if file.extra:
-        return await asyncio.to_thread(file.extra.read)
-    return await objects.answer(file.size)
-
-
-async def _ignore_file(objects: _Objects, file: _File) -> bytes:
-    if not file.extra:
-        return await objects.read(file.blob, MAX_IGNORE_FILE)
-    if file.size > MAX_IGNORE_FILE:
-        raise ArchiveError(f"{file.path!r} is larger than {MAX_IGNORE_FILE} bytes")
-    return await asyncio.to_thread(file.extra.read)
 
 
 def _add_all(packer: Packer, entries: Iterable[Entry]) -> None:
@@ -234,7 +244,7 @@ def _laid_out(files: Iterable[_File], beside: Beside) -> list[_File]:
     wanted = beside.wanted
     by_path = {file.path: file for file in files if wanted is None or wanted(file.path)}
     for extra in beside.extras:
-        by_path[extra.path] = _File(extra.path, extra.mode, "", extra.size, extra)
+        by_path[extra.path] = _File(extra.path, extra.mode, extra.blob, extra.size)
     for path in by_path if beside.extras else ():
         parts = path.split("/")
         above = ("/".join(parts[:depth]) for depth in range(1, len(parts)))

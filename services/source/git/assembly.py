@@ -7,7 +7,7 @@ mirror, and those of the submodules, are ours alone until the file is written.
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
 
 from services.source.endings import SOURCE_VERIFIED, FetchFailed, StorageFailed
@@ -72,19 +72,15 @@ class GitAssembly:
 
     async def _build(self, wanted: Wanted, run: Run, stack: AsyncExitStack) -> Built:
         repository, target = wanted.repository, wanted.upstream.target
-        place = Place.of(repository, target)
-        mirror = await stack.enter_async_context(self._git.mirrors.opened(place))
+        opening = self._git.mirrors.opened(Place.of(repository, target))
+        mirror = await stack.enter_async_context(opening)
         commit = await self._fetch(mirror, wanted)
-        verified = await self._git.verifier.verify(repository, mirror, target, commit)
-        _note(verified, run)
+        stack.push(mirror.discard_after)
+        _note(await self._git.verifier.verify(repository, mirror, target, commit), run)
         revision = revision_of(target.label, commit)
         if wanted.is_there and commit == target.commit:
             return Built(revision)
-        sparse = SparseCheckout.of(repository.spec.sparse_checkout)
-        gathering = Gathering(stack, place, mirror, sparse, timeout_of(repository))
-        trees = await self._trees(wanted, commit, gathering)
-        await self._require_directories(mirror, (Tree(commit), *trees), sparse)
-        beside = Beside(trees, sparse.wants if sparse.directories else None)
+        beside = await self._beside(wanted, mirror, commit, stack)
         file, archived = await self._pack(mirror, wanted, commit, beside)
         return Built(revision, file, archived.subject)
 
@@ -99,6 +95,17 @@ class GitAssembly:
             problem = f"commit {target.commit} is not in the history of branch {target.branch!r}"
             raise FetchFailed(problem, reason="GitOperationFailed")
         return target.commit
+
+    async def _beside(
+        self, wanted: Wanted, mirror: Mirror, commit: str, stack: AsyncExitStack
+    ) -> Beside:
+        """What goes in or stays out, but for the includes."""
+        repository = wanted.repository
+        sparse = SparseCheckout.of(repository.spec.sparse_checkout)
+        gathering = Gathering(stack, mirror, sparse, timeout_of(repository))
+        trees = await self._trees(wanted, commit, gathering)
+        await self._require_directories(mirror, (Tree(commit), *trees), sparse)
+        return Beside(trees, sparse.wants if sparse.directories else None)
 
     async def _trees(self, wanted: Wanted, commit: str, gathering: Gathering) -> list[Tree]:
         if not wanted.repository.spec.recurse_submodules:
@@ -134,8 +141,9 @@ class GitAssembly:
 
         async def fill(file: BinaryIO) -> Archived:
             with self._git.includes.spooled() as spool:
-                extras = await self._git.includes.files(wanted.includes, spool)
-                content = Beside(beside.trees, beside.wanted, extras)
+                form = mirror.place.object_format
+                extras = await self._git.includes.files(wanted.includes, form, spool)
+                content = replace(beside, extras=extras)
                 ignore = repository.spec.ignore
                 return await self._git.archive.write(mirror, commit, ignore, file, content)
 
@@ -144,9 +152,6 @@ class GitAssembly:
         except ArchiveError as error:
             problem = f"failed to pack commit {commit}: {error}; leave files out with spec.ignore"
             raise StorageFailed(problem, reason="ArchiveOperationFailed") from error
-        except GitError:
-            mirror.discard()  # it cannot give what it has just fetched
-            raise
         size, digest = archived.packed
         return StoredFile("/".join((*owner, name)), digest, size), archived
 

@@ -6,6 +6,7 @@ on for ever, so it is refused.
 """
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ class IncludedFile:
 
     path: str
     mode: int
+    blob: str
     size: int
     offset: int
     spool: BinaryIO
@@ -66,7 +68,9 @@ class GitIncludes:
         with TemporaryFile(prefix="penstock-include-") as spool:
             yield spool
 
-    async def files(self, includes: Sequence[Include], spool: BinaryIO) -> list[IncludedFile]:
+    async def files(
+        self, includes: Sequence[Include], object_format: str, spool: BinaryIO
+    ) -> list[IncludedFile]:
         """Under the paths that they have in the including artifact; raises StorageFailed."""
         files: dict[str, IncludedFile] = {}
         for include in includes:
@@ -75,7 +79,7 @@ class GitIncludes:
             if path is None or integrity is not Integrity.GOOD:
                 raise _no_artifact(include.spec)
             try:
-                added = await asyncio.to_thread(_unpacked, include, path, spool)
+                added = await asyncio.to_thread(_unpacked, include, path, object_format, spool)
             except (ArchiveError, OSError) as error:
                 raise _not_copied(include.spec, str(error)) from error
             files |= {file.path: file for file in added}
@@ -147,7 +151,9 @@ def _content_of(repository: GitRepository | None) -> tuple[str, str] | None:
     return artifact.revision, artifact.digest
 
 
-def _unpacked(include: Include, packed: Path, spool: BinaryIO) -> list[IncludedFile]:
+def _unpacked(
+    include: Include, packed: Path, object_format: str, spool: BinaryIO
+) -> list[IncludedFile]:
     source = _clean(include.spec, "fromPath", include.spec.from_path or "")
     target = _clean(include.spec, "toPath", include.spec.to_path or include.spec.repository.name)
     files = []
@@ -156,18 +162,21 @@ def _unpacked(include: Include, packed: Path, spool: BinaryIO) -> list[IncludedF
             below = _below(entry.path, source)
             if below is not None:
                 path = "/".join(part for part in (target, below) if part)
-                files.append(_spooled(entry, path, spool))
+                files.append(_spooled(entry._replace(path=path), object_format, spool))
     if source and not files:
         raise _not_copied(include.spec, f"there is nothing at fromPath {source!r}")
     return files
 
 
-def _spooled(entry: Entry, path: str, spool: BinaryIO) -> IncludedFile:
+def _spooled(entry: Entry, object_format: str, spool: BinaryIO) -> IncludedFile:
     offset = spool.seek(0, os.SEEK_END)
     if offset + len(entry.content) > ARTIFACT.total:
         raise ArchiveError(f"what is included is larger than {ARTIFACT.total} bytes")
     spool.write(entry.content)
-    return IncludedFile(path, entry.mode, len(entry.content), offset, spool)
+    size = len(entry.content)
+    blob = hashlib.new(object_format, f"blob {size}\0".encode(), usedforsecurity=False)
+    blob.update(entry.content)
+    return IncludedFile(entry.path, entry.mode, blob.hexdigest(), size, offset, spool)
 
 
 def _below(path: str, folder: str) -> str | None:

@@ -124,7 +124,7 @@ class Mirror:
 
     def __init__(self, path: Path, place: Place, lock: int, shared: "Mirrors") -> None:
         self.path = path
-        self._place = place
+        self.place = place
         self._lock = lock
         self._git = shared.git
         self._slots = shared.slots
@@ -143,7 +143,7 @@ class Mirror:
     async def fetch(self, remote: Remote, target: Target, deadline: timedelta) -> str:
         """Bring the target here; the commit that its reference turned out to be."""
         name, wanted = target.fetched, target.object_id or target.commit
-        if self._fetched.get(name) == wanted:
+        if self._fetched.get(name) == wanted and (self.path / "HEAD").exists():
             return target.commit  # another object of the same repository was faster
         async with self._slots:
             await self._fetch_or_heal(remote, name, deadline)
@@ -154,14 +154,19 @@ class Mirror:
     async def object_at(self, name: str) -> GitObject:
         """What the fetched reference (or the id) leads to directly: a commit, or a tag of one."""
         object_id = await self._id_of(_here(name))
-        kind = (await self._git.run("cat-file", "-t", object_id, terms=self.terms())).decode()
-        content = await self._git.run("cat-file", kind.strip(), object_id, terms=self.terms())
-        return GitObject(object_id, kind.strip(), content)
+        said = await self._git.run("cat-file", "-t", object_id, terms=self.terms())
+        kind = said.decode().strip()
+        content = await self._git.run("cat-file", kind, object_id, terms=self.terms())
+        whole = f"{kind} {len(content)}\0".encode() + content
+        digest = hashlib.new(self.place.object_format, whole, usedforsecurity=False)
+        if digest.hexdigest() != object_id:  # git itself does not look when it reads
+            raise GitError(f"object {object_id} in the mirror is damaged")
+        return GitObject(object_id, kind, content)
 
     async def directories(self, commit: str, asked: Sequence[str]) -> list[str]:
         """Those of these paths that are directories, or submodules, in the commit's tree."""
         question = ("ls-tree", "-d", "-z", "--full-tree", "--name-only", commit, "--")
-        clean = [path for path in asked if ".." not in path.split("/") and "\0" not in path]
+        clean = [path for path in asked if ".." not in path.split("/")]
         if not clean:
             return []
         found = (await self._git.run(*question, *clean, terms=self.terms())).split(b"\0")
@@ -183,6 +188,14 @@ class Mirror:
             if path.name != _LOCK:
                 _remove(path)
 
+    def discard_after(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> bool:
+        """For an exit stack: a mirror that cannot give what was fetched is broken."""
+        if isinstance(error, GitError):
+            self.discard()
+        return False
+
     async def _fetch_or_heal(self, remote: Remote, name: str, deadline: timedelta) -> None:
         try:
             await self._prepare()
@@ -192,7 +205,7 @@ class Mirror:
         except GitError:
             if await self._is_healthy():
                 raise
-            log.warning("mirror made anew", extra={"url": self._place.url})
+            log.warning("mirror made anew", extra={"url": self.place.url})
             self.discard()
             await self._prepare()
             await self._fetch(remote, name, deadline)
@@ -201,13 +214,13 @@ class Mirror:
         for debris in list(_debris(self.path)):
             _remove(debris)
         if not (self.path / "HEAD").exists():
-            form = f"--object-format={self._place.object_format}"
+            form = f"--object-format={self.place.object_format}"
             await self._git.run(
                 *("init", "--quiet", "--bare", "--template=", form, "."), terms=self.terms()
             )
 
     async def _fetch(self, remote: Remote, name: str, deadline: timedelta) -> None:
-        depth = _FULL_HISTORY if self._place.full_history else "--depth=1"
+        depth = _FULL_HISTORY if self.place.full_history else "--depth=1"
         try:
             await self._fetch_refs(remote, depth, [f"+{name}:{_local_name(name)}"], deadline)
         except GitTimeout:

@@ -6,7 +6,7 @@ Beyond that, what has expired or was revoked since then is refused, too.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from shared.clock import Now, now
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pysequoia import Cert, Sig
 
 T = TypeVar("T")
+PgpKey: TypeAlias = "Cert"
 
 MAX_SIGNATURE = 64 * 1024
 

@@ -141,6 +141,7 @@ class GitRunner:
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_LITERAL_PATHSPECS": "1",
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": _object_directories(terms.alternates),
             **{name: os.environ[name] for name in _PROXIES if name in os.environ},
             "GIT_CONFIG_COUNT": str(len(configuration)),

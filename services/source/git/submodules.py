@@ -5,6 +5,7 @@ several mirrors never wait for each other in a circle. What `.gitmodules` says i
 number are bounded, and so is the time of all of them together.
 """
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -52,10 +53,9 @@ class _Links(NamedTuple):
 
 @dataclass
 class Gathering:
-    """One run's, below the mirror `top` at `place`: mirrors stay open until the stack closes."""
+    """One run's, below the mirror `top`: mirrors stay open until the stack closes."""
 
     stack: AsyncExitStack
-    place: Place
     top: Mirror
     sparse: SparseCheckout
     deadline: timedelta
@@ -116,12 +116,13 @@ class Submodules:
     async def _opened(self, remote: Remote, commit: str, gathering: Gathering) -> Mirror:
         place = Place(
             remote.url,
-            f"submodule\n{gathering.place.folder_name}",
+            f"submodule\n{gathering.top.place.folder_name}",
             "sha256" if len(commit) == 64 else "sha1",
         )
         if place not in gathering.mirrors:
             opening = self._mirrors.opened(place)
             mirror = await gathering.stack.enter_async_context(opening)
+            gathering.stack.push(mirror.discard_after)
             gathering.mirrors[place] = mirror
             gathering.top.see(mirror)
         return gathering.mirrors[place]
@@ -131,7 +132,7 @@ class Submodules:
         async with self._git.started(*listing, terms=parent.mirror.terms()) as process:
             text = await process.read_all(MAX_TREE)
             await process.succeeded()
-        return _parsed(text)
+        return await asyncio.to_thread(_parsed, text)
 
     async def _described(self, parent: _Parent, links: _Links) -> dict[str, Submodule]:
         if links.gitmodules is None:

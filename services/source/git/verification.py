@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from services.source.endings import FetchFailed, VerificationFailed, VerificationStalled
-from services.source.git import ssh_signature
+from services.source.git import pgp_signature, ssh_signature
 from services.source.git.mirror import GitObject, Mirror
+from services.source.git.pgp_signature import PgpError, PgpKey
 from services.source.git.reference import Target, revision_of
 from services.source.git.signed_object import InvalidObject, SignedObject, signed_object
 from services.source.git.ssh_signature import SshError, SshKey
@@ -21,9 +22,6 @@ from services.source.referenced_secrets import ReferencedSecrets
 from shared.resources.meta import NamespacedName
 from shared.resources.source import GitRepository
 from shared.resources.source.git_repository import GitVerification
-
-if TYPE_CHECKING:
-    from pysequoia import Cert
 
 HEAD, TAG, BOTH = "HEAD", "Tag", "TagAndHEAD"
 TAGS = "refs/tags/"
@@ -38,7 +36,7 @@ class Verified(NamedTuple):
 @dataclass
 class _Keys:
     secret: NamespacedName
-    pgp: "list[Cert]" = field(default_factory=list)
+    pgp: list[PgpKey] = field(default_factory=list)
     ssh: list[SshKey] = field(default_factory=list)
 
 
@@ -157,23 +155,19 @@ def _signer(signed: SignedObject, keys: _Keys) -> str:
 
 
 def _pgp_signer(signed: SignedObject, keys: _Keys) -> str:
-    from services.source.git import pgp_signature
-
     if not signed.signature.startswith(b"-----BEGIN PGP "):
         raise _Refused("its signature is neither OpenPGP's nor SSH's")
     try:
         return pgp_signature.verified_by(signed.payload, signed.signature, keys.pgp)
-    except pgp_signature.PgpError as error:
+    except PgpError as error:
         raise _Refused(f"{error} (with the keys of Secret {keys.secret})") from error
 
 
 def _read(secret: NamespacedName, values: dict[str, bytes]) -> _Keys:
     """A key that cannot be read signs nothing; the others may still do."""
-    from services.source.git import pgp_signature
-
     keys = _Keys(secret)
     for name, text in values.items():
-        with contextlib.suppress(SshError, pgp_signature.PgpError):
+        with contextlib.suppress(SshError, PgpError):
             if name.endswith(".sshpub"):
                 keys.ssh += ssh_signature.ssh_keys(text)
             else:
