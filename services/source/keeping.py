@@ -23,11 +23,14 @@ from services.source.generator.source_files import SourceFiles
 from services.source.generator.sources import Sources, users_of
 from services.source.generator.switch import enabled_again, telling_of_disabled
 from services.source.git.archive import GitArchive
-from services.source.git.git_repository import GitRepositoryReconciler, GitTools
+from services.source.git.assembly import GitTools
+from services.source.git.git_repository import GitRepositoryReconciler
+from services.source.git.includes import GitIncludes, includers_of
 from services.source.git.mirror import Mirrors
 from services.source.git.refs import GitRefs
 from services.source.git.runner import GitRunner
 from services.source.git.upstream import GitUpstreams
+from services.source.git.verification import GitVerifier
 from services.source.helm.chart_signatures import ChartSignatures
 from services.source.helm.dependency_build import DependencyBuilder
 from services.source.helm.downloads import HelmDownloads
@@ -145,8 +148,17 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     mirrors = Mirrors(means.state / "mirrors", git)
     downloads = HelmDownloads(secrets, means.web)
     repositories = GitRepositoryReconciler(
-        means.storage, GitTools(GitUpstreams(secrets, refs), mirrors, GitArchive(git))
+        means.storage,
+        GitTools(
+            GitUpstreams(secrets, refs),
+            mirrors,
+            GitArchive(git),
+            GitIncludes(caches.git, means.storage),
+            GitVerifier(secrets),
+        ),
     )
+    git_controller = _controller(means, caches.git, GitRepository, repositories)
+    git_controller.also_when(caches.git, includers_of(caches.git))
     charts = _charts(means, caches, secrets, downloads)
     helm = HelmRepositoryReconciler(means.storage, downloads, means.helm, means.state)
     identities = CloudIdentities(means.cluster, means.gates)
@@ -158,7 +170,7 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     chart_controller.also_when(caches.git, affected)
     chart_controller.also_when(caches.buckets, affected)
     controllers = {
-        GitRepository.kind: _controller(means, caches.git, GitRepository, repositories),
+        GitRepository.kind: git_controller,
         HelmRepository.kind: _controller(
             means, caches.helm, HelmRepository, helm, is_static=is_static
         ),

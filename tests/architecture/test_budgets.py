@@ -22,6 +22,7 @@ DOORS = {
     "blake3": "shared/digests.py",
     "kubernetes_asyncio": "shared/cluster/connection.py",
     "nats": "shared/line.py",
+    "pysequoia": "services/source/git/pgp_signature.py",
     "tarfile": "shared/archive.py",
 }
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base", "handler", "misc"}

@@ -218,10 +218,6 @@ async def test_old_artifacts_are_collected(service: SourceService, shop: Reposit
 @pytest.mark.parametrize(
     ("field", "spec"),
     [
-        ("spec.verify", {"verify": {"mode": "HEAD", "secretRef": {"name": "x"}}}),
-        ("spec.include", {"include": [{"repository": {"name": "x"}, "toPath": "../../x"}]}),
-        ("spec.recurseSubmodules", {"recurseSubmodules": True}),
-        ("spec.sparseCheckout", {"sparseCheckout": ["../sib"]}),
         ("spec.proxySecretRef", {"proxySecretRef": {"name": "x"}}),
         ("spec.provider", {"provider": "github"}),
         ("spec.url", {"url": "ssh://-oProxyCommand=touch%20canary/x"}),

@@ -1,5 +1,6 @@
 """Where a GitRepository's repository is, who we are there, and what its reference means now."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from services.source.referenced_secrets import (
     ReferencedSecrets,
     unusable,
 )
+from services.source.web_client import may_share
 from shared.credentials import (
     ANONYMOUS,
     Basic,
@@ -55,6 +57,20 @@ class GitUpstreams:
 
     def place_of(self, remote: Remote) -> Remote:
         """Where to fetch from: redirects are followed already."""
+        return self._refs.place_of(remote)
+
+    async def beside(self, parent: Remote, url: str, deadline: timedelta) -> Remote:
+        """Where another repository is, that this one's content names: a submodule.
+
+        Its server hears our credentials only if it is the parent's server. Raises RefsError.
+        """
+        address, login = without_userinfo(url)
+        if login:
+            credentials = HttpCredentials(login)
+        else:
+            credentials = parent.credentials if may_share(parent.url, address) else ANONYMOUS
+        remote = replace(parent, url=address, credentials=credentials)
+        await self._refs.matching(remote, ["HEAD"], deadline)
         return self._refs.place_of(remote)
 
     async def _remote(self, repository: GitRepository, *, fresh: bool) -> Remote:
