@@ -8,11 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from services.source.cloud import CloudIdentities
 from services.source.git.archive import GitArchive
 from services.source.git.git_repository import GitRepositoryReconciler, GitTools
+from services.source.git.github_app import GitHubApps
 from services.source.git.mirror import Mirrors
 from services.source.git.refs import GitRefs
+from services.source.git.remotes import GitRemotes
 from services.source.git.runner import GitRunner
+from services.source.git.ssh_address import SAFE, SshAlgorithms
 from services.source.git.upstream import GitUpstreams
 from services.source.helm.downloads import HelmDownloads
 from services.source.helm.helm_chart import ChartSources, HelmChartReconciler, charts_of
@@ -43,6 +47,8 @@ class Means:
     web: WebClient
     state: Path
     concurrent: int = CONCURRENT
+    ssh: SshAlgorithms = SAFE
+    gates: frozenset[str] = frozenset()  # feature gates that are open
 
 
 class Caches(NamedTuple):
@@ -88,11 +94,13 @@ class Keeping(NamedTuple):
 
 def controllers_of(means: Means, caches: Caches) -> Keeping:
     secrets = ReferencedSecrets(means.cluster)
-    git, refs = GitRunner(means.state / "home"), GitRefs(means.web)
-    mirrors = Mirrors(means.state / "mirrors", git)
+    git, refs = GitRunner(means.state / "home"), GitRefs(means.web, means.ssh)
+    mirrors = Mirrors(means.state / "mirrors", git, ssh=means.ssh)
+    clouds = CloudIdentities(means.cluster, means.gates)
+    remotes = GitRemotes(secrets, GitHubApps(means.web), clouds, means.gates)
     downloads = HelmDownloads(secrets, means.web)
     repositories = GitRepositoryReconciler(
-        means.storage, GitTools(GitUpstreams(secrets, refs), mirrors, GitArchive(git))
+        means.storage, GitTools(GitUpstreams(remotes, refs), mirrors, GitArchive(git))
     )
     charts = HelmChartReconciler(
         means.storage,

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Self, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-from aiohttp_socks import ProxyConnector, ProxyError
+from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
 
 from shared.credentials import ANONYMOUS, HttpCredentials, Proxy, Tls
 from shared.redaction import redact
@@ -25,6 +25,7 @@ USER_AGENT = "penstock-source"
 MAX_REDIRECTS = 5
 CONNECT = timedelta(seconds=10)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PROXY_ERRORS = (ProxyError, ProxyConnectionError, ProxyTimeoutError)  # with no base in common
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -136,7 +137,7 @@ class WebClient:
         except TimeoutError as error:
             limit = f"{request.deadline.total_seconds():g}s"
             raise WebError(f"{request.url}: no complete answer within {limit}") from error
-        except (aiohttp.ClientError, ProxyError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, *_PROXY_ERRORS, OSError, ValueError) as error:
             raise WebError(f"{request.url}: {error or type(error).__name__}") from error
 
     async def _session(self, proxy: Proxy | None) -> aiohttp.ClientSession:
@@ -172,7 +173,7 @@ async def _read(request: Request, answer: aiohttp.ClientResponse, take: Take) ->
     location = answer.headers.get("Location", "")
     if answer.status in _REDIRECTS and location and request.body is None:
         return location
-    if answer.status not in (200, 304):
+    if answer.status not in (200, 201, 304):
         said = f"{request.url}: the server answered {answer.status} {answer.reason}"
         raise WebError(said, status=answer.status, headers=answer.headers)
     size = 0

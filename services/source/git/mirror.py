@@ -20,10 +20,11 @@ from datetime import timedelta
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from services.source.git.login import configuration_for
+from services.source.git.login import access_to
 from services.source.git.reference import Target
-from services.source.git.refs import Remote
-from services.source.git.runner import GitError, GitRunner, GitTimeout, Terms
+from services.source.git.remote import Remote
+from services.source.git.runner import GitError, GitRefused, GitRunner, GitTimeout, Terms
+from services.source.git.ssh_address import SAFE, SshAlgorithms
 from shared.clock import Now, now
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Place:
     """Whose mirror: objects of other tenants, or with other credentials, have their own."""
 
     url: str
-    scope: str  # namespace and Secret; empty for a repository that is read without credentials
+    scope: str  # namespace, Secrets and identity; empty for one that everybody may read
     object_format: str = "sha1"
     full_history: bool = False
 
@@ -52,10 +53,17 @@ class Place:
 
 
 class Mirrors:
-    def __init__(self, folder: Path, git: GitRunner, now: Now = now) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        git: GitRunner,
+        now: Now = now,
+        ssh: SshAlgorithms = SAFE,
+    ) -> None:
         self._folder = folder
         self._now = now
         self.git = git
+        self.ssh = ssh
         self.slots = asyncio.Semaphore(CONCURRENT_FETCHES)
         self.fetched: dict[Place, dict[str, str]] = {}  # commits by what was asked for
         self._locks: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
@@ -105,6 +113,7 @@ class Mirror:
         self._place = place
         self._lock = lock
         self._git = shared.git
+        self._ssh = shared.ssh
         self._slots = shared.slots
         self._fetched = shared.fetched.setdefault(place, {})
 
@@ -142,7 +151,7 @@ class Mirror:
         try:
             await self._prepare()
             await self._fetch(remote, name, deadline)
-        except GitTimeout:
+        except (GitTimeout, GitRefused):
             raise
         except GitError:
             if await self._is_healthy():
@@ -163,16 +172,16 @@ class Mirror:
 
     async def _fetch(self, remote: Remote, name: str, deadline: timedelta) -> None:
         depth = _FULL_HISTORY if self._place.full_history else "--depth=1"
-        with configuration_for(remote) as configuration:
+        async with access_to(remote, deadline, self._ssh) as access:
             terms = Terms(
                 folder=self.path,
                 deadline=deadline,
-                configuration=configuration,
-                holds=(self._lock,),
+                configuration=access.configuration,
+                holds=(self._lock, *access.holds),
             )
             await self._git.run(
                 *("fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--force", depth),
-                *("--no-write-fetch-head", "--no-recurse-submodules", "--", remote.url),
+                *("--no-write-fetch-head", "--no-recurse-submodules", "--", access.url),
                 f"+{name}:{_local_name(name)}",
                 terms=terms,
             )
