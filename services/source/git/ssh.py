@@ -6,7 +6,7 @@ configuration, no agent, no keys. Import this module where it is first needed; a
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -191,18 +191,38 @@ def _explaining_host_keys(address: SshAddress, keys: SshKeys) -> Iterator[None]:
         raise SshError(
             f"ssh to {address}: {error}; see SSH_KEX_ALGOS, SSH_HOSTKEY_ALGOS"
         ) from error
+    except (asyncssh.ConnectionLost, ConnectionResetError, BrokenPipeError) as error:
+        raise SshError(_hung_up(address, keys)) from error
     except ValueError as error:  # asyncssh checks the settings when it connects
         raise SshError(f"ssh to {address}: SSH_KEX_ALGOS or SSH_HOSTKEY_ALGOS: {error}") from error
 
 
 def _about_host_key(address: SshAddress, keys: SshKeys) -> str:
-    port = address.port if address.port != asyncssh.DEFAULT_PORT else None
-    known, authorities, revoked, *_ = keys.theirs.match(address.host, "", port)
+    known, revoked = _known_keys(address, keys)
     if revoked:
         return f"ssh to {address}: known_hosts says that the host's key is revoked"
-    if known or authorities:
+    if known:
         return (
             f"ssh to {address}: the host's key is not the one in known_hosts; it was changed, or "
             "somebody is in between: compare it with the host's own and update the Secret"
         )
     return f"ssh to {address}: known_hosts has no key of this host; add what ssh-keyscan prints"
+
+
+def _hung_up(address: SshAddress, keys: SshKeys) -> str:
+    """Servers say no more when they have no host key of a type that we can compare."""
+    known, _ = _known_keys(address, keys)
+    types = ", ".join(sorted({key.get_algorithm() for key in known})) or "none"
+    return (
+        f"ssh to {address}: the server hung up before it let us in; "
+        f"the types of its keys in known_hosts: {types}"
+    )
+
+
+def _known_keys(
+    address: SshAddress, keys: SshKeys
+) -> tuple[Sequence[asyncssh.SSHKey], Sequence[asyncssh.SSHKey]]:
+    """Those of the host and its authorities, and those that are revoked."""
+    port = address.port if address.port != asyncssh.DEFAULT_PORT else None
+    known, authorities, revoked, *_ = keys.theirs.match(address.host, "", port)
+    return [*known, *authorities], revoked

@@ -52,7 +52,9 @@ def _read(credentials: SshCredentials) -> SshKeys:
     except (asyncssh.KeyImportError, ValueError) as error:
         if "assphrase" in str(error):
             raise InvalidCredentials(_locked(credentials, str(error))) from error
-        raise InvalidCredentials("identity is not a private key that ssh knows") from error
+        or_locked = ", or password is not its passphrase" if credentials.passphrase else ""
+        problem = f"identity is not a private key that ssh knows{or_locked}"
+        raise InvalidCredentials(problem) from error
     try:
         theirs = asyncssh.import_known_hosts(credentials.known_hosts)
     except ValueError as error:
