@@ -6,6 +6,7 @@ from services.source.announcements import announce_artifacts
 from services.source.artifact_blobs import copies_of
 from services.source.file_server import file_server
 from services.source.generator.external_artifacts import MANAGER as WATCHER
+from services.source.git.ssh_address import SshAlgorithms
 from services.source.helm.limits import HelmLimits
 from services.source.keeping import CONCURRENT, NAME, Caches, Means, controllers_of
 from services.source.storage import storage_of
@@ -50,6 +51,8 @@ async def start(settings: Settings) -> None:
             ),
             concurrent=settings.concurrent or CONCURRENT,
             cross_namespace=not settings.no_cross_namespace_refs,
+            ssh=SshAlgorithms(settings.ssh_kex_algos, settings.ssh_hostkey_algos),
+            gates=settings.open_gates,
         )
         caches = Caches.of(cluster)
         keeping = controllers_of(means, caches)

@@ -25,10 +25,13 @@ from services.source.generator.switch import enabled_again, telling_of_disabled
 from services.source.git.archive import GitArchive
 from services.source.git.assembly import GitTools
 from services.source.git.git_repository import GitRepositoryReconciler
+from services.source.git.github_app import GitHubApps
 from services.source.git.includes import GitIncludes, includers_of
 from services.source.git.mirror import Mirrors
 from services.source.git.refs import GitRefs
+from services.source.git.remotes import GitRemotes
 from services.source.git.runner import GitRunner
+from services.source.git.ssh_address import SAFE, SshAlgorithms
 from services.source.git.upstream import GitUpstreams
 from services.source.git.verification import GitVerifier
 from services.source.helm.chart_signatures import ChartSignatures
@@ -85,6 +88,7 @@ class Means:
     concurrent: int = CONCURRENT
     gates: frozenset[str] = frozenset()  # the feature gates that are open
     cross_namespace: bool = True
+    ssh: SshAlgorithms = SAFE
 
 
 class Caches(NamedTuple):
@@ -144,13 +148,15 @@ class Keeping(NamedTuple):
 
 def controllers_of(means: Means, caches: Caches) -> Keeping:
     secrets = ReferencedSecrets(means.cluster)
-    git, refs = GitRunner(means.state / "home"), GitRefs(means.web)
-    mirrors = Mirrors(means.state / "mirrors", git)
+    git, refs = GitRunner(means.state / "home"), GitRefs(means.web, means.ssh)
+    mirrors = Mirrors(means.state / "mirrors", git, ssh=means.ssh)
+    clouds = CloudIdentities(means.cluster, means.gates)
+    remotes = GitRemotes(secrets, GitHubApps(means.web), clouds, means.gates)
     downloads = HelmDownloads(secrets, means.web)
     repositories = GitRepositoryReconciler(
         means.storage,
         GitTools(
-            GitUpstreams(secrets, refs),
+            GitUpstreams(remotes, refs),
             mirrors,
             GitArchive(git),
             GitIncludes(caches.git, means.storage),
@@ -161,8 +167,7 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     git_controller.also_when(caches.git, includers_of(caches.git))
     charts = _charts(means, caches, secrets, downloads)
     helm = HelmRepositoryReconciler(means.storage, downloads, means.helm, means.state)
-    identities = CloudIdentities(means.cluster, means.gates)
-    stores = Stores(secrets, identities, LdapTokens(means.web))
+    stores = Stores(secrets, clouds, LdapTokens(means.web))
     buckets = BucketReconciler(means.storage, stores)
     chart_controller = _controller(means, caches.charts, HelmChart, charts)
     affected = charts_of(caches.charts)

@@ -7,17 +7,16 @@ taken as they are (no transparent decompression), up to the limit of the request
 
 import asyncio
 import ssl
-import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-from aiohttp_socks import ProxyConnector, ProxyError
 
+from services.source.proxies import PROXY_ERRORS, connector, proxy_options
 from shared.credentials import ANONYMOUS, HttpCredentials, Proxy, Tls
 from shared.redaction import redact
 
@@ -148,27 +147,21 @@ class WebClient:
         except TimeoutError as error:
             limit = f"{request.deadline.total_seconds():g}s"
             raise WebError(f"{request.url}: no complete answer within {limit}") from error
-        except (aiohttp.ClientError, ProxyError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, *PROXY_ERRORS, OSError, ValueError) as error:
             raise WebError(f"{request.url}: {error or type(error).__name__}") from error
 
     async def _session(self, proxy: Proxy | None) -> aiohttp.ClientSession:
-        """aiohttp speaks to HTTP proxies by request, to SOCKS proxies by connector."""
-        socks = proxy.url if proxy and proxy.address.startswith("socks5:") else ""
-        if socks not in self._by_proxy:
+        through = proxy.url if proxy else ""
+        if through not in self._by_proxy:
             # A host that hangs holds only its own; still, a thousand sources must not storm one.
-            connector = (
-                ProxyConnector.from_url(socks, limit=0, limit_per_host=64)
-                if socks
-                else aiohttp.TCPConnector(limit=0, limit_per_host=64)
-            )
             session = aiohttp.ClientSession(
-                connector=connector,
+                connector=connector(proxy, limit=0, limit_per_host=64),
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             )
-            self._by_proxy[socks] = await self._sessions.enter_async_context(session)
-        return self._by_proxy[socks]
+            self._by_proxy[through] = await self._sessions.enter_async_context(session)
+        return self._by_proxy[through]
 
     def _context(self, tls: Tls | None) -> ssl.SSLContext | bool:
         if tls is None:
@@ -184,7 +177,7 @@ async def _read(request: Request, answer: aiohttp.ClientResponse, take: Take) ->
     location = answer.headers.get("Location", "")
     if answer.status in _REDIRECTS and location and request.body is None:
         return location
-    if answer.status not in (200, 304):
+    if answer.status not in (200, 201, 304):
         said = f"{request.url}: the server answered {answer.status} {answer.reason}"
         raise WebError(said, status=answer.status, headers=answer.headers, url=request.url)
     size = 0
@@ -223,16 +216,3 @@ def may_share(first: str, second: str) -> bool:
 def _port(url: str) -> int | None:
     parts = urlsplit(url)
     return parts.port or _DEFAULT_PORTS.get(parts.scheme)
-
-
-def proxy_options(url: str, chosen: Proxy | None) -> dict[str, Any]:
-    """As was chosen, or the environment of the process, as for every other program."""
-    if chosen is not None:
-        if chosen.address.startswith("socks5:"):
-            return {}
-        login = chosen.login and aiohttp.BasicAuth(chosen.login.username, chosen.login.password)
-        return {"proxy": chosen.address, "proxy_auth": login}
-    parts = urlsplit(url)
-    if urllib.request.proxy_bypass(parts.netloc):
-        return {}
-    return {"proxy": urllib.request.getproxies_environment().get(parts.scheme)}

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp_socks import ProxyConnector, ProxyError
 from multidict import CIMultiDict
 from yarl import URL
 
-from services.source.web_client import CONNECT, USER_AGENT, proxy_options
+from services.source.proxies import PROXY_ERRORS, connector, proxy_options
+from services.source.web_client import CONNECT, USER_AGENT
 from shared.credentials import Proxy, Tls
 from shared.redaction import redact
 
@@ -62,7 +62,7 @@ class Wire:
     async def open(cls, tls: Tls | None = None, proxy: Proxy | None = None) -> AsyncIterator[Self]:
         """Raises InvalidCredentials for certificates that are none."""
         async with aiohttp.ClientSession(
-            connector=_connector(proxy),
+            connector=connector(proxy, limit=THREADS),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT.total_seconds()),
@@ -115,7 +115,7 @@ class Wire:
             return asyncio.run_coroutine_threadsafe(self._tracked(work), self._loop).result()
         except CancelledError as error:
             raise WireError(url, "no complete answer in time") from error
-        except (aiohttp.ClientError, ProxyError, OSError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, *PROXY_ERRORS, OSError, TimeoutError, ValueError) as error:
             raise WireError(url, error or type(error).__name__) from error
 
     async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:
@@ -191,13 +191,6 @@ def _texts(headers: Mapping[str, Any], *, compressed: bool) -> CIMultiDict[str]:
         texts["Accept-Encoding"] = "identity"
     texts.setdefault("User-Agent", USER_AGENT)
     return texts
-
-
-def _connector(proxy: Proxy | None) -> aiohttp.BaseConnector:
-    if proxy and proxy.address.startswith("socks5:"):
-        connector: aiohttp.BaseConnector = ProxyConnector.from_url(proxy.url, limit=THREADS)
-        return connector
-    return aiohttp.TCPConnector(limit=THREADS)
 
 
 @lru_cache(maxsize=64)

@@ -16,7 +16,7 @@ from penstock.local.git_server import GitServer
 from services.source.endings import FetchFailed
 from services.source.git.mirror import Place
 from services.source.git.reference import Target, resolve
-from services.source.git.refs import Remote
+from services.source.git.remote import Remote
 from services.source.web_client import Request, WebError
 from shared.credentials import Basic, HttpCredentials, InvalidCredentials, Tls
 from shared.resources.source.git_repository import GitReference

@@ -17,12 +17,14 @@ from services.source.git.gitmodules import SubmoduleError
 from services.source.git.includes import GitIncludes
 from services.source.git.mirror import Mirror, Mirrors, Place
 from services.source.git.reference import revision_of
-from services.source.git.runner import GitError
+from services.source.git.remotes import timeout_of
+from services.source.git.runner import GitError, GitRefused
 from services.source.git.sparse import SparseCheckout
 from services.source.git.submodules import Gathering, Submodules
 from services.source.git.ties import Ties
-from services.source.git.upstream import GitUpstreams, Upstream, timeout_of
+from services.source.git.upstream import GitUpstreams, Upstream
 from services.source.git.verification import GitVerifier, Verified
+from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from services.source.storage import Owner, Storage, StoredFile
 from shared.archive import ArchiveError
 from shared.outcomes import ConditionMark
@@ -68,7 +70,9 @@ class GitAssembly:
                 return await self._build(wanted, run, stack)
         except (GitError, SubmoduleError) as error:
             problem = f"failed to fetch {url}: {error}"
-            raise FetchFailed(problem, reason="GitOperationFailed") from error
+            refused = isinstance(error, GitRefused)
+            reason = AUTHENTICATION_FAILED if refused else "GitOperationFailed"
+            raise FetchFailed(problem, reason=reason) from error
 
     async def _build(self, wanted: Wanted, run: Run, stack: AsyncExitStack) -> Built:
         repository, target = wanted.repository, wanted.upstream.target

@@ -25,14 +25,9 @@ from shared.outcomes import Done
 from shared.resources.source import GitRepository
 from shared.run import Run
 from shared.status import conditions_of
-from shared.unserved import UnsupportedField, refuse_unserved
 
 log = logging.getLogger(__name__)
 
-UNSERVED = {
-    "proxySecretRef": "a proxy from a Secret",
-    "serviceAccountName": "authentication by service account",
-}
 SUBJECT_LIMIT = 50
 
 
@@ -43,7 +38,6 @@ class GitRepositoryReconciler:
         self._assembly = GitAssembly(storage, git)
 
     async def reconcile(self, repository: GitRepository, run: Run) -> Done:
-        _refuse_unserved(repository)
         _forget_refusal(repository, run)
         artifact = await current_artifact(self._storage, repository, run)
         includes = self._git.includes.of(repository)
@@ -80,15 +74,6 @@ class GitRepositoryReconciler:
             message=message,
             status={"artifact": artifact, **wanted.as_observed()},
             conditions=stored("Succeeded", message),
-        )
-
-
-def _refuse_unserved(repository: GitRepository) -> None:
-    refuse_unserved(repository, UNSERVED)
-    if repository.spec.provider not in (None, "generic"):
-        raise UnsupportedField(
-            f"spec.provider: {repository.spec.provider!r} is not served by this version of "
-            "Penstock; use generic with a Secret"
         )
 
 

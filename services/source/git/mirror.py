@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from services.source.git.login import configuration_for
+from services.source.git.login import access_to
 from services.source.git.reference import Target
-from services.source.git.refs import Remote
-from services.source.git.runner import GitError, GitRunner, GitTimeout, Terms
+from services.source.git.remote import Remote
+from services.source.git.remotes import scope_of
+from services.source.git.runner import GitError, GitRefused, GitRunner, GitTimeout, Terms
+from services.source.git.ssh_address import SAFE, SshAlgorithms
 from shared.clock import Now, now
 from shared.resources.source import GitRepository
 
@@ -47,16 +49,15 @@ class Place:
     """Whose mirror: objects of other tenants, or with other credentials, have their own."""
 
     url: str
-    scope: str  # namespace and Secret; empty for a repository that is read without credentials
+    scope: str  # namespace, Secrets and identity; empty for one that everybody may read
     object_format: str = "sha1"
     full_history: bool = False
 
     @classmethod
     def of(cls, repository: GitRepository, target: Target) -> "Place":
-        secret = repository.spec.secret_ref
         return cls(
             repository.spec.url,
-            f"{repository.metadata.namespace}/{secret.name}" if secret else "",
+            scope_of(repository),
             "sha256" if len(target.commit) == 64 else "sha1",
             full_history=target.branch is not None,
         )
@@ -74,10 +75,17 @@ class GitObject(NamedTuple):
 
 
 class Mirrors:
-    def __init__(self, folder: Path, git: GitRunner, now: Now = now) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        git: GitRunner,
+        now: Now = now,
+        ssh: SshAlgorithms = SAFE,
+    ) -> None:
         self._folder = folder
         self._now = now
         self.git = git
+        self.ssh = ssh
         self.slots = asyncio.Semaphore(CONCURRENT_FETCHES)
         self.fetched: dict[Place, dict[str, str]] = {}  # ids by what was asked for
         self._locks: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
@@ -127,6 +135,7 @@ class Mirror:
         self.place = place
         self._lock = lock
         self._git = shared.git
+        self._ssh = shared.ssh
         self._slots = shared.slots
         self._fetched = shared.fetched.setdefault(place, {})
         self._seen: tuple[Path, ...] = ()
@@ -200,7 +209,7 @@ class Mirror:
         try:
             await self._prepare()
             await self._fetch(remote, name, deadline)
-        except GitTimeout:
+        except (GitTimeout, GitRefused):
             raise
         except GitError:
             if await self._is_healthy():
@@ -234,16 +243,16 @@ class Mirror:
     async def _fetch_refs(
         self, remote: Remote, depth: str, refspecs: Sequence[str], deadline: timedelta
     ) -> None:
-        with configuration_for(remote) as configuration:
+        async with access_to(remote, deadline, self._ssh) as access:
             terms = Terms(
                 folder=self.path,
                 deadline=deadline,
-                configuration=configuration,
-                holds=(self._lock,),
+                configuration=access.configuration,
+                holds=(self._lock, *access.holds),
             )
             await self._git.run(
                 *("fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--force", depth),
-                *("--no-write-fetch-head", "--no-recurse-submodules", "--", remote.url),
+                *("--no-write-fetch-head", "--no-recurse-submodules", "--", access.url),
                 *refspecs,
                 terms=terms,
             )

@@ -22,7 +22,8 @@ from services.source.git.gitmodules import (
 )
 from services.source.git.mirror import Mirror, Mirrors, Place
 from services.source.git.reference import Target
-from services.source.git.refs import RefsError, Remote
+from services.source.git.refs import RefsError
+from services.source.git.remote import Remote
 from services.source.git.runner import GitError
 from services.source.git.sparse import SparseCheckout
 from services.source.git.upstream import GitUpstreams

@@ -1,0 +1,37 @@
+"""Through which proxy a request of aiohttp goes: HTTP proxies by request, SOCKS ones by connector."""
+
+import urllib.request
+from typing import Any, TypeGuard
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
+
+from shared.credentials import Proxy
+
+PROXY_ERRORS = (ProxyError, ProxyConnectionError, ProxyTimeoutError)  # with no base in common
+
+
+def connector(proxy: Proxy | None, **limits: int) -> aiohttp.BaseConnector:
+    """`limits` as of `aiohttp.TCPConnector`."""
+    if _is_socks(proxy):
+        through: aiohttp.BaseConnector = ProxyConnector.from_url(proxy.url, **limits)
+        return through
+    return aiohttp.TCPConnector(**limits)
+
+
+def proxy_options(url: str, chosen: Proxy | None) -> dict[str, Any]:
+    """Of one request: as was chosen, or the environment of the process, as for every program."""
+    if _is_socks(chosen):
+        return {}
+    if chosen is not None:
+        login = chosen.login and aiohttp.BasicAuth(chosen.login.username, chosen.login.password)
+        return {"proxy": chosen.address, "proxy_auth": login}
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.netloc):
+        return {}
+    return {"proxy": urllib.request.getproxies_environment().get(parts.scheme)}
+
+
+def _is_socks(proxy: Proxy | None) -> TypeGuard[Proxy]:
+    return proxy is not None and proxy.address.startswith("socks5:")
