@@ -1,4 +1,4 @@
-"""Through which proxy a request of aiohttp goes: HTTP proxies by request, SOCKS ones by connector."""
+"""Through which proxy aiohttp goes: HTTP proxies by request, SOCKS proxies by connector."""
 
 import urllib.request
 from typing import Any, TypeGuard
@@ -12,12 +12,14 @@ from shared.credentials import Proxy
 PROXY_ERRORS = (ProxyError, ProxyConnectionError, ProxyTimeoutError)  # with no base in common
 
 
-def connector(proxy: Proxy | None, **limits: int) -> aiohttp.BaseConnector:
-    """`limits` as of `aiohttp.TCPConnector`."""
-    if _is_socks(proxy):
-        through: aiohttp.BaseConnector = ProxyConnector.from_url(proxy.url, **limits)
-        return through
-    return aiohttp.TCPConnector(**limits)
+def connector(proxy: Proxy | None, *, limit: int, limit_per_host: int = 0) -> aiohttp.BaseConnector:
+    """The limits are of connections; 0 is none."""
+    if not _is_socks(proxy):
+        return aiohttp.TCPConnector(limit=limit, limit_per_host=limit_per_host)
+    through: aiohttp.BaseConnector = ProxyConnector.from_url(
+        proxy.url, limit=limit, limit_per_host=limit_per_host
+    )
+    return through
 
 
 def proxy_options(url: str, chosen: Proxy | None) -> dict[str, Any]:
