@@ -138,9 +138,7 @@ async def test_a_signature_of_another_artifact_does_not_count(layout: str) -> No
     recorded, other = Recorded.load(f"cosign-p256-{layout}"), an_artifact()
     old = recorded.artifact.hex
     moved = {
-        name.replace(hexadecimal, other.hex): content.replace(
-            hexadecimal.encode(), other.hex.encode()
-        )
+        name.replace(old, other.hex): content.replace(old.encode(), other.hex.encode())
         for name, content in recorded.registry.manifests.items()
     }
     registry = MemoryRepository({}, recorded.registry.blobs)

@@ -12,6 +12,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from services.source.verification.interface import Rejected
 
 Record = TypeVar("Record")
+# The library warns of what it will refuse one day; where warnings are errors, they come here, too.
+_UNREADABLE = (
+    *(ValueError, TypeError, ArithmeticError, LookupError, UnsupportedAlgorithm, Warning),
+    *(x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType),
+)
 
 
 class Camel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -49,11 +54,14 @@ def from_base64url(text: str, what: str) -> bytes:
 
 
 def certificate(der: bytes, what: str) -> x509.Certificate:
-    """With its key and its extensions read, which the library does only when asked."""
+    """With all that we ask it for read already, which the library does only when asked."""
     try:
         read = x509.load_der_x509_certificate(der)
         read.public_key()
         tuple(read.extensions)
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        read.subject.rfc4514_string()
+        read.issuer.rfc4514_string()
+        _ = read.not_valid_before_utc, read.not_valid_after_utc
+    except _UNREADABLE as error:
         raise Rejected(f"{what} is not an X.509 certificate that can be read") from error
     return read
