@@ -24,6 +24,7 @@ from cryptography.x509.verification import (
 from sigstore._internal.sct import verify_sct
 from sigstore._internal.trust import KeyringPurpose
 from sigstore._utils import KeyID
+from sigstore.errors import Error
 from sigstore.models import TrustedRoot
 
 from services.source.verification.interface import Rejected
@@ -102,11 +103,14 @@ def _require_promised(root: TrustedRoot, promise: _Promise) -> datetime:
         "logID": logged.log_id,
         "logIndex": logged.log_index,
     }
-    root.rekor_keyring(KeyringPurpose.VERIFY).verify(
-        key_id=KeyID(bytes.fromhex(logged.log_id)),
-        signature=promise.signed_entry_timestamp,
-        data=orjson.dumps(promised, option=orjson.OPT_SORT_KEYS),  # as RFC 8785 writes these
-    )
+    try:
+        root.rekor_keyring(KeyringPurpose.VERIFY).verify(
+            key_id=KeyID(bytes.fromhex(logged.log_id)),
+            signature=promise.signed_entry_timestamp,
+            data=orjson.dumps(promised, option=orjson.OPT_SORT_KEYS),  # as RFC 8785 writes these
+        )
+    except Error as error:
+        raise Rejected("no log of the trusted root has promised to keep it") from error
     return datetime.fromtimestamp(logged.integrated_time, UTC)
 
 
