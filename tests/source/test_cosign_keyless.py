@@ -14,7 +14,6 @@ from services.source.verification.public_good import EVERY, PublicGood, embedded
 from services.source.verification.signature_verifier import SignatureVerifier, VerificationSecrets
 from shared.resources.meta import LocalObjectReference
 from shared.resources.source.verification import ChartVerification, OCIVerification, OIDCIdentity
-from tests.source.test_cosign_keys import simple_payload, statement
 from tests.support.private_sigstore import (
     BUNDLE,
     ISSUER,
@@ -27,7 +26,13 @@ from tests.support.private_sigstore import (
     hashed_record,
     sign,
 )
-from tests.support.signed_artifacts import MemoryRepository, Recorded, an_artifact
+from tests.support.signed_artifacts import (
+    MemoryRepository,
+    Recorded,
+    an_artifact,
+    simple_payload,
+    statement,
+)
 
 SIGSTORE = PrivateSigstore()
 ARTIFACT = an_artifact()

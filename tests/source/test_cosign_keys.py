@@ -22,11 +22,16 @@ from services.source.verification.interface import (
 from services.source.verification.signature_verifier import SignatureVerifier, VerificationSecrets
 from shared.resources.meta import LocalObjectReference
 from shared.resources.source.verification import OCIVerification
-from tests.support.signed_artifacts import MemoryRepository, Recorded, an_artifact
+from tests.support.signed_artifacts import (
+    MemoryRepository,
+    Recorded,
+    an_artifact,
+    simple_payload,
+    statement,
+)
 
 BY_KEY = OCIVerification(provider="cosign", secret_ref=LocalObjectReference(name="keys"))
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-SIGNING = "https://sigstore.dev/cosign/sign/v1"
 KEY = ec.generate_private_key(ec.SECP256R1())
 STRANGER = ec.generate_private_key(ec.SECP256R1())
 KINDS = ("p256", "p384", "p521", "rsa")
@@ -58,26 +63,12 @@ def sign(message: bytes, key: ec.EllipticCurvePrivateKey = KEY) -> bytes:
     return key.sign(message, ec.ECDSA(hashes.SHA256()))
 
 
-def simple_payload(digest: str, kind: str = "cosign container image signature") -> bytes:
-    identity = {"docker-reference": "registry.example/team/app"}
-    image = {"docker-manifest-digest": digest}
-    critical = {"identity": identity, "image": image, "type": kind}
-    return json.dumps({"critical": critical, "optional": None}).encode()
-
-
 def simple_layer(
     registry: MemoryRepository, payload: bytes, signature: bytes | str
 ) -> dict[str, Any]:
     told = signature if isinstance(signature, str) else base64.b64encode(signature).decode()
     annotations = {"dev.cosignproject.cosign/signature": told}
     return registry.add_blob(payload, annotations=annotations)
-
-
-def statement(digest: str, predicate: str = SIGNING) -> bytes:
-    subject = [{"digest": {"sha256": digest.removeprefix("sha256:")}}]
-    kind = "https://in-toto.io/Statement/v1"
-    told = {"_type": kind, "subject": subject, "predicateType": predicate, "predicate": {}}
-    return json.dumps(told).encode()
 
 
 def envelope(
@@ -359,6 +350,10 @@ async def test_only_so_many_signatures_are_looked_at() -> None:
     [
         ({}, "Secret 'keys' has no key whose name ends with .pub"),
         ({"cosign.key": b"x"}, "Secret 'keys' has no key whose name ends with .pub"),
+        (
+            {f"{number}.pub": SECRET["cosign.pub"] for number in range(33)},
+            "Secret 'keys' has 33 public keys; 32 are the most",
+        ),
         ({"a.pub": b"x"}, "Secret 'keys', key a.pub: not a public key in PEM"),
         (
             {"a.pub": pem(rsa.generate_private_key(65537, 1024).public_key())},

@@ -18,7 +18,7 @@ from services.source.verification.interface import Described, SignedArtifact
 
 RECORDED = Path(__file__).parent.parent / "source" / "data" / "signatures"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_EMPTY = "application/vnd.oci.empty.v1+json"
+SIGNING = "https://sigstore.dev/cosign/sign/v1"
 
 
 def digest_of(content: bytes) -> str:
@@ -30,6 +30,20 @@ def an_artifact(content: bytes = b'{"schemaVersion": 2}') -> SignedArtifact:
     return SignedArtifact(
         "registry.example/team/app", digest_of(content), OCI_MANIFEST, len(content)
     )
+
+
+def simple_payload(digest: str, kind: str = "cosign container image signature") -> bytes:
+    identity = {"docker-reference": "registry.example/team/app"}
+    image = {"docker-manifest-digest": digest}
+    critical = {"identity": identity, "image": image, "type": kind}
+    return json.dumps({"critical": critical, "optional": None}).encode()
+
+
+def statement(digest: str, predicate: str = SIGNING) -> bytes:
+    subject = [{"digest": {"sha256": digest.removeprefix("sha256:")}}]
+    kind = "https://in-toto.io/Statement/v1"
+    told = {"_type": kind, "subject": subject, "predicateType": predicate, "predicate": {}}
+    return json.dumps(told).encode()
 
 
 @dataclass

@@ -5,6 +5,7 @@ artifact as layers of one manifest, at a tag made from the artifact's digest. On
 the judge accepts is enough; whose it must be, key or identity, is the judge's business alone.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -109,14 +110,14 @@ class KeyJudge:
         self._keys = keys
 
     async def detached(self, payload: bytes, signature: bytes, layer: Layer) -> str:
-        return self._signer(signature, payload)
+        return await asyncio.to_thread(self._signer, signature, payload)
 
     async def envelope(self, envelope: Envelope, bundle: bytes) -> Statement:
-        signer = self._signer(envelope.signature, envelope.signed)
+        signer = await asyncio.to_thread(self._signer, envelope.signature, envelope.signed)
         return Statement(signer, envelope.payload_type, envelope.payload)
 
     async def message(self, signature: bytes, message: bytes, bundle: bytes) -> str:
-        return self._signer(signature, message)
+        return await asyncio.to_thread(self._signer, signature, message)
 
     def _signer(self, signature: bytes, message: bytes) -> str:
         for key in self._keys:

@@ -6,8 +6,10 @@ be requests to addresses that a stranger chose; nor are timestamps of third part
 certificates of a signature must be valid now, and a policy that requires a timestamp is not met.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -41,7 +43,8 @@ PROVIDER = "notation"
 ARTIFACT_TYPE = "application/vnd.cncf.notary.signature"
 POLICY = "trustpolicy.json"
 _CERTIFICATES = (".crt", ".pem")
-_READERS: Mapping[str, Callable[[bytes], Envelope]] = {
+Reader: TypeAlias = Callable[[bytes], Envelope]
+_READERS: Mapping[str, Reader] = {
     notary_jws.MEDIA_TYPE: notary_jws.read,
     notary_cose.MEDIA_TYPE: notary_cose.read,
 }
@@ -91,12 +94,20 @@ class NotationVerifier:
         layer = manifest.layers[0]
         if layer.media_type not in _READERS:
             raise Rejected(f"an envelope of type {layer.media_type[:80]!r}")
-        envelope = _READERS[layer.media_type](await candidates.content_of(layer))
+        content = await candidates.content_of(layer)
+        judge = (self._judge, candidates.artifact, statement, _READERS[layer.media_type], content)
+        return Verified(await asyncio.to_thread(*judge))
+
+    def _judge(
+        self, artifact: SignedArtifact, statement: Statement, read: Reader, content: bytes
+    ) -> str:
+        """Who signed."""
+        envelope = read(content)
         chain = sound_chain(envelope.certificates)
         require_intact(envelope, chain[0])
-        require_target(envelope.payload, candidates.artifact)
+        require_target(envelope.payload, artifact)
         self._demand(statement, envelope, chain)
-        return Verified(chain[0].subject.rfc4514_string())
+        return chain[0].subject.rfc4514_string()
 
     def _demand(
         self, statement: Statement, envelope: Envelope, chain: list[x509.Certificate]

@@ -13,6 +13,7 @@ from services.source.verification.interface import failed
 
 SUFFIX = ".pub"
 SMALLEST_RSA = 2048
+MOST_KEYS = 32  # every one is tried on every signature
 _Key: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 # Releases of cosign differ in whether a larger curve goes with its own hash or with SHA-256.
 _HASHES: dict[str, tuple[hashes.HashAlgorithm, ...]] = {
@@ -45,16 +46,17 @@ class PublicKey:
 
 def public_keys(values: Mapping[str, bytes], provider: str, secret: str) -> list[PublicKey]:
     """All keys of the Secret must be readable: a typo must not silently take trust away."""
+    names = sorted(name for name in values if name.endswith(SUFFIX))
+    if not names:
+        raise failed(provider, f"{secret} has no key whose name ends with {SUFFIX}")
+    if len(names) > MOST_KEYS:
+        raise failed(provider, f"{secret} has {len(names)} public keys; {MOST_KEYS} are the most")
     keys = []
-    for name, pem in sorted(values.items()):
-        if not name.endswith(SUFFIX):
-            continue
+    for name in names:
         try:
-            keys.append(PublicKey.load(name, pem))
+            keys.append(PublicKey.load(name, values[name]))
         except UnusableKey as error:
             raise failed(provider, f"{secret}, key {name}: {error}") from error
-    if not keys:
-        raise failed(provider, f"{secret} has no key whose name ends with {SUFFIX}")
     return keys
 
 

@@ -18,6 +18,7 @@ from services.source.verification.interface import Rejected
 from services.source.verification.reading import Camel, decoded
 
 VERSION = "1.0"
+MOST_IDENTITIES = 100  # of one statement; each is compared with each
 ANY = "*"
 SUBJECT = "x509.subject:"
 _STORE = re.compile(r"(?:ca|signingAuthority|tsa):[a-zA-Z0-9_.-]+")
@@ -194,6 +195,8 @@ def _require_identities(statement: Statement) -> None:
         if len(identities) > 1:
             raise InvalidPolicy("trustedIdentities: '*' must be alone")
         return
+    if len(identities) > MOST_IDENTITIES:
+        raise InvalidPolicy(f"trustedIdentities: more than {MOST_IDENTITIES}")
     for identity in identities:
         if not identity.startswith(SUBJECT):
             raise InvalidPolicy(f"trustedIdentities: {identity!r} is not '{SUBJECT} …' or '*'")
