@@ -8,6 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from services.source.bucket.bucket import BucketReconciler
+from services.source.bucket.ldap_tokens import LdapTokens
+from services.source.bucket.stores import Stores
+from services.source.cloud import CloudIdentities
 from services.source.git.archive import GitArchive
 from services.source.git.git_repository import GitRepositoryReconciler, GitTools
 from services.source.git.mirror import Mirrors
@@ -19,9 +23,11 @@ from services.source.helm.helm_chart import ChartSources, HelmChartReconciler, c
 from services.source.helm.helm_repository import HelmRepositoryReconciler
 from services.source.helm.local_charts import LocalCharts
 from services.source.helm.remote_charts import RemoteCharts
+from services.source.oci.cloud_registries import CloudRegistries
 from services.source.oci.layers import Layers
 from services.source.oci.oci_repository import OCIRepositoryReconciler, OciTools
 from services.source.oci.registry import Registry
+from services.source.oci.signatures import Signatures
 from services.source.oci.visits import RegistryVisits
 from services.source.referenced_secrets import ReferencedSecrets
 from services.source.storage import Storage
@@ -29,7 +35,13 @@ from services.source.web_client import WebClient
 from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache, watch_kind
 from shared.controller import Controller, Options, Reconciler
-from shared.resources.source import GitRepository, HelmChart, HelmRepository, OCIRepository
+from shared.resources.source import (
+    Bucket,
+    GitRepository,
+    HelmChart,
+    HelmRepository,
+    OCIRepository,
+)
 from shared.run import Recorder
 
 NAME = "source-controller"
@@ -47,6 +59,7 @@ class Means:
     web: WebClient
     state: Path
     concurrent: int = CONCURRENT
+    gates: frozenset[str] = frozenset()  # the feature gates that are open
 
 
 class Caches(NamedTuple):
@@ -56,6 +69,7 @@ class Caches(NamedTuple):
     helm: WatchCache[HelmRepository]
     charts: WatchCache[HelmChart]
     oci: WatchCache[OCIRepository]
+    buckets: WatchCache[Bucket]
 
     @classmethod
     def of(cls, cluster: Cluster, namespace: str = "") -> "Caches":
@@ -65,6 +79,7 @@ class Caches(NamedTuple):
             watch_kind(cluster, HelmRepository, namespace),
             watch_kind(cluster, HelmChart, namespace),
             watch_kind(cluster, OCIRepository, namespace),
+            watch_kind(cluster, Bucket, namespace),
         )
 
     @asynccontextmanager
@@ -110,6 +125,9 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
         ),
     )
     helm = HelmRepositoryReconciler(means.storage, downloads)
+    identities = CloudIdentities(means.cluster, means.gates)
+    stores = Stores(secrets, identities, LdapTokens(means.web))
+    buckets = BucketReconciler(means.storage, stores)
     chart_controller = _controller(means, caches.charts, HelmChart, charts)
     affected = charts_of(caches.charts)
     chart_controller.also_when(caches.helm, affected)
@@ -120,18 +138,25 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
             HelmRepository.kind: _controller(means, caches.helm, HelmRepository, helm),
             HelmChart.kind: chart_controller,
             OCIRepository.kind: _controller(
-                means, caches.oci, OCIRepository, _oci_repositories(means, secrets)
+                means, caches.oci, OCIRepository, _oci_repositories(means, secrets, identities)
             ),
+            Bucket.kind: _controller(means, caches.buckets, Bucket, buckets),
         },
         mirrors,
     )
 
 
-def _oci_repositories(means: Means, secrets: ReferencedSecrets) -> OCIRepositoryReconciler:
+def _oci_repositories(
+    means: Means, secrets: ReferencedSecrets, identities: CloudIdentities
+) -> OCIRepositoryReconciler:
     registry = Registry(means.web)
-    layers = Layers(registry, means.storage, means.state / "oci")
-    visits = RegistryVisits(means.cluster, secrets)
-    return OCIRepositoryReconciler(means.storage, OciTools(visits, registry, layers))
+    tools = OciTools(
+        RegistryVisits(means.cluster, secrets, CloudRegistries(identities)),
+        registry,
+        Layers(registry, means.storage, means.state / "oci"),
+        Signatures(secrets),
+    )
+    return OCIRepositoryReconciler(means.storage, tools)
 
 
 def _controller(

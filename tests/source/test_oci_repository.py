@@ -312,16 +312,6 @@ async def test_what_vanished_from_storage_is_made_again(
     assert again["status"]["artifact"]["digest"] == stored["status"]["artifact"]["digest"]
 
 
-async def test_verification_that_cannot_be_done_is_not_left_out_in_silence(
-    service: SourceService,
-) -> None:
-    await apply(service, "oci://registry.example/app", verify={"provider": "cosign"})
-
-    stored = await service.not_ready(KIND, "app", "UnsupportedField")
-
-    assert "spec.verify" in condition(stored, "Ready")["message"]
-
-
 async def test_a_deleted_source_leaves_nothing(
     service: SourceService, registry: RegistryServer, tmp_path: Path
 ) -> None:

@@ -253,11 +253,22 @@ async def test_a_proxy_from_a_secret_is_used(service: SourceService, locked: Loc
     assert "schemes http, https, socks5" in condition(stored, "FetchFailed")["message"]
 
 
-async def test_an_identity_of_a_cloud_is_refused_while_there_is_none(
+async def test_the_cloud_identity_of_an_account_waits_for_its_feature_gate(
     service: SourceService,
 ) -> None:
-    await service.apply(KIND, "app", url="oci://x.dkr.ecr.eu.amazonaws.com/app", provider="aws")
+    url = "oci://012345678901.dkr.ecr.eu-central-1.amazonaws.com/app"
+    await service.apply(KIND, "app", url=url, provider="aws", serviceAccountName="puller")
 
-    stored = await service.not_ready(KIND, "app", "UnsupportedField")
+    stored = await service.not_ready(KIND, "app", "FeatureGateDisabled")
 
-    assert "spec.provider: 'aws'" in condition(stored, "Ready")["message"]
+    assert condition(stored, "Stalled")["status"] == "True"
+
+
+async def test_a_registry_that_is_not_the_clouds_gets_no_identity_of_it(
+    service: SourceService, locked: Locked
+) -> None:
+    await service.apply(KIND, "app", url=locked.url, provider="gcp", insecure=True)
+
+    stored = await service.not_ready(KIND, "app", "AuthenticationFailed")
+
+    assert "is no registry of Google" in condition(stored, "FetchFailed")["message"]
