@@ -129,12 +129,18 @@ async def test_a_signature_of_a_stranger_does_not_count(
 async def test_a_new_spec_is_verified_again(
     service: SourceService, registry: RegistryServer, tmp_path: Path
 ) -> None:
-    await registry.push("later/app", "latest", [a_layer(tmp_path, {"a": "1"})])
+    digest = await registry.push("later/app", "latest", [a_layer(tmp_path, {"a": "1"})])
+    await sign(registry, "later/app", digest)
     url = registry.url("later/app")
+    stranger = ec.generate_private_key(ec.SECP256R1()).public_key()
+    other = stranger.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    await service.secret("others", **{"cosign.pub": other})
     await apply(service, url)
     await service.ready(KIND, "app")
 
     await apply(service, url, verify=BY_KEY)
+    assert verified(await service.ready(KIND, "app"))[0] == "True"
+    await apply(service, url, verify={**BY_KEY, "secretRef": {"name": "others"}})
 
     stored = await service.not_ready(KIND, "app", "VerificationError")
-    assert stored["status"]["artifact"]
+    assert stored["status"]["artifact"]["revision"] == f"latest@{digest}"

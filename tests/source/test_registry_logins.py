@@ -4,9 +4,11 @@ import base64
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from services.source.oci.address import IdentityToken, RegistryLogin, Repository
 from services.source.oci.docker_config import registry_login
@@ -14,6 +16,7 @@ from shared.credentials import Basic, Bearer, InvalidCredentials
 from shared.redaction import redact
 from tests.support.counted import counted
 from tests.support.eventually import eventually
+from tests.support.odd_registry import odd_registry
 from tests.support.registry import (
     LOGIN,
     PASSWORD,
@@ -272,3 +275,38 @@ async def test_a_registry_that_is_not_the_clouds_gets_no_identity_of_it(
     stored = await service.not_ready(KIND, "app", "AuthenticationFailed")
 
     assert "is no registry of Google" in condition(stored, "FetchFailed")["message"]
+
+
+async def test_a_login_that_was_replaced_is_read_again_when_the_registry_refuses_the_old_one(
+    service: SourceService, tmp_path: Path
+) -> None:
+    opens = ["Basic " + auth("me", "the-first-one")]
+
+    def odd(request: web.Request) -> web.Response | None:
+        known = request.path == "/v2/" or request.headers.get("Authorization") == opens[0]
+        return None if known else web.Response(status=401, headers={"WWW-Authenticate": "Basic"})
+
+    async with odd_registry() as registry:
+        registry.odd = odd
+        registry.add("latest", a_layer(tmp_path, {"a": "1"}))
+
+        async def hand_out(password: str) -> None:
+            login = config(**{registry.host: {"auth": auth("me", password)}})
+            await service.secret("login", **{k: v.decode() for k, v in login.items()})
+
+        await hand_out("the-first-one")
+        secret = {"name": "login"}
+        await service.apply(
+            KIND, "app", url=registry.url(), insecure=True, secretRef=secret, interval="100ms"
+        )
+        await service.ready(KIND, "app")
+        opens[0] = "Basic " + auth("me", "the-second-one")
+        await hand_out("the-second-one")
+        registry.add("latest", a_layer(tmp_path, {"a": "2"}))
+
+        async def followed() -> bool:
+            stored = await service.ready(KIND, "app")
+            return await service.files(stored) == {"a": b"2"}
+
+        await eventually(followed)
+    assert [told.reason for told in service.told if told.severity == "error"] == []
