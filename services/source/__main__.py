@@ -8,7 +8,8 @@ from services.source.file_server import file_server
 from services.source.generator.external_artifacts import MANAGER as WATCHER
 from services.source.git.ssh_address import SshAlgorithms
 from services.source.helm.limits import HelmLimits
-from services.source.keeping import CONCURRENT, NAME, Caches, Means, controllers_of
+from services.source.keeping import controllers_of
+from services.source.means import CONCURRENT, NAME, Caches, Means
 from services.source.storage import storage_of
 from services.source.web_client import WebClient
 from shared.bus import Bus
@@ -56,7 +57,7 @@ async def start(settings: Settings) -> None:
         )
         caches = Caches.of(cluster)
         keeping = controllers_of(means, caches)
-        copies = copies_of(storage, caches, bus, settings.artifact_store_mebibytes)
+        copies = copies_of(storage, caches.of_artifacts(), bus, settings.artifact_store_mebibytes)
         for cache in caches.of_artifacts():
             announce_artifacts(cache, bus, storage.path_index)
 

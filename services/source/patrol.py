@@ -71,7 +71,8 @@ class Patrol:
     def _stored(self) -> Iterator[tuple[Owner, Artifact]]:
         for resource in self._resources():
             artifact: Artifact | None = resource.status.artifact
-            left_alone = resource.spec.suspend or resource.metadata.deletion_timestamp
+            suspended = getattr(resource.spec, "suspend", False)
+            left_alone = suspended or resource.metadata.deletion_timestamp
             if artifact is not None and not left_alone:
                 yield Owner.of(resource), artifact
 

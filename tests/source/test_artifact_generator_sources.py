@@ -4,7 +4,7 @@ from typing import Any
 
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
-from services.source.keeping import Caches
+from services.source.means import Caches
 from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import watch_kind
 from shared.resources.source import GitRepository

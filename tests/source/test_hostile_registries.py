@@ -261,6 +261,19 @@ async def test_a_registry_that_always_asks_for_a_login_is_asked_twice(
         assert sum("/manifests/" in line for line in registry.seen) == 2
 
 
+async def test_a_login_that_does_not_open_is_tried_once_each_time(
+    client: Registry, registry: OddRegistry, app: Repository
+) -> None:
+    challenge = {"WWW-Authenticate": 'Basic realm="registry"'}
+    registry.odd = at("manifests", answers(status=401, headers=challenge))
+    mine = app.seen_as(replace(PLAIN, login=LOGIN))
+
+    for _ in range(2):
+        assert (await refused(client.resolve(mine, "1"), "401")).refused
+
+    assert [LOGIN.authorization in line for line in registry.seen[1:]] == [False, True, True]
+
+
 @pytest.mark.parametrize(
     "challenge",
     [
@@ -318,7 +331,8 @@ async def test_where_blobs_are_kept_gets_no_login_and_cannot_ask_for_one(
         assert await client.blob(mine, layer, 100) == LAYER.content
         assert store.seen == ["GET /blob"]
 
-        store.odd = answers(status=401, headers={"WWW-Authenticate": "Basic"})
+        realm = {"WWW-Authenticate": f'Bearer realm="http://{store.host}/token"'}
+        store.odd = answers(status=401, headers=realm)
         error = await refused(client.blob(mine, layer, 100), "401")
         assert error.refused
         assert store.seen == ["GET /blob"] * 2

@@ -4,9 +4,11 @@ import base64
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from services.source.oci.address import IdentityToken, RegistryLogin, Repository
 from services.source.oci.docker_config import registry_login
@@ -14,6 +16,7 @@ from shared.credentials import Basic, Bearer, InvalidCredentials
 from shared.redaction import redact
 from tests.support.counted import counted
 from tests.support.eventually import eventually
+from tests.support.odd_registry import odd_registry
 from tests.support.registry import (
     LOGIN,
     PASSWORD,
@@ -253,11 +256,57 @@ async def test_a_proxy_from_a_secret_is_used(service: SourceService, locked: Loc
     assert "schemes http, https, socks5" in condition(stored, "FetchFailed")["message"]
 
 
-async def test_an_identity_of_a_cloud_is_refused_while_there_is_none(
+async def test_the_cloud_identity_of_an_account_waits_for_its_feature_gate(
     service: SourceService,
 ) -> None:
-    await service.apply(KIND, "app", url="oci://x.dkr.ecr.eu.amazonaws.com/app", provider="aws")
+    url = "oci://012345678901.dkr.ecr.eu-central-1.amazonaws.com/app"
+    await service.apply(KIND, "app", url=url, provider="aws", serviceAccountName="puller")
 
-    stored = await service.not_ready(KIND, "app", "UnsupportedField")
+    stored = await service.not_ready(KIND, "app", "FeatureGateDisabled")
 
-    assert "spec.provider: 'aws'" in condition(stored, "Ready")["message"]
+    assert condition(stored, "Stalled")["status"] == "True"
+
+
+async def test_a_registry_that_is_not_the_clouds_gets_no_identity_of_it(
+    service: SourceService, locked: Locked
+) -> None:
+    await service.apply(KIND, "app", url=locked.url, provider="gcp", insecure=True)
+
+    stored = await service.not_ready(KIND, "app", "AuthenticationFailed")
+
+    assert "is no registry of Google" in condition(stored, "FetchFailed")["message"]
+
+
+async def test_a_login_that_was_replaced_is_read_again_when_the_registry_refuses_the_old_one(
+    service: SourceService, tmp_path: Path
+) -> None:
+    opens = ["Basic " + auth("me", "the-first-one")]
+
+    def odd(request: web.Request) -> web.Response | None:
+        known = request.path == "/v2/" or request.headers.get("Authorization") == opens[0]
+        return None if known else web.Response(status=401, headers={"WWW-Authenticate": "Basic"})
+
+    async with odd_registry() as registry:
+        registry.odd = odd
+        registry.add("latest", a_layer(tmp_path, {"a": "1"}))
+
+        async def hand_out(password: str) -> None:
+            login = config(**{registry.host: {"auth": auth("me", password)}})
+            await service.secret("login", **{k: v.decode() for k, v in login.items()})
+
+        await hand_out("the-first-one")
+        secret = {"name": "login"}
+        await service.apply(
+            KIND, "app", url=registry.url(), insecure=True, secretRef=secret, interval="100ms"
+        )
+        await service.ready(KIND, "app")
+        opens[0] = "Basic " + auth("me", "the-second-one")
+        await hand_out("the-second-one")
+        registry.add("latest", a_layer(tmp_path, {"a": "2"}))
+
+        async def followed() -> bool:
+            stored = await service.ready(KIND, "app")
+            return await service.files(stored) == {"a": b"2"}
+
+        await eventually(followed)
+    assert [told.reason for told in service.told if told.severity == "error"] == []

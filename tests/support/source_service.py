@@ -14,7 +14,8 @@ from aiohttp import web
 from services.source.announcements import announce_artifacts
 from services.source.artifact_blobs import ArtifactBlobs, copies_of
 from services.source.file_server import file_server
-from services.source.keeping import Caches, Keeping, Means, controllers_of
+from services.source.keeping import Keeping, controllers_of
+from services.source.means import Caches, Means
 from services.source.storage import Storage
 from services.source.web_client import WebClient
 from shared.archive import unpack
@@ -184,7 +185,9 @@ class SourceService:
                 self.keeping = controllers_of(means, caches)
                 for cache in caches.of_artifacts():
                     announce_artifacts(cache, bus, storage.path_index)
-                self.copies = copies_of(storage, caches, bus, 64 if self.nats_url else 0)
+                self.copies = copies_of(
+                    storage, caches.of_artifacts(), bus, 64 if self.nats_url else 0
+                )
                 async with caches.running(), asyncio.TaskGroup() as group:
                     working = group.create_task(self.keeping.run())
                     copying = group.create_task(self.copies.run())
