@@ -100,13 +100,21 @@ async def test_a_bundle_may_sign_the_manifest_itself() -> None:
     manifest = b'{"schemaVersion": 2}'
     registry = with_bundle(SIGSTORE.message_bundle(SIGSTORE.certify(), manifest))
     registry.manifests[ARTIFACT.digest] = manifest
-
     assert await verify(registry) == [BY]
+
+    other = with_bundle(SIGSTORE.message_bundle(SIGSTORE.certify(), b"other"))
+    other.manifests[ARTIFACT.digest] = manifest
+    assert "it proves no identity: Bundle message digest mismatch" in await refusal(other)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 async def test_a_person_signs_as_well_as_a_workflow(layout: str) -> None:
-    wish = Wish(email="jo@team.example", issuer="https://accounts.example", old_issuer_only=True)
+    wish = Wish(
+        email="jo@team.example",
+        workflow="",
+        issuer="https://accounts.example",
+        old_issuer_only=True,
+    )
 
     verified = await verify(signed(layout, wish=wish), asked(("accounts", "@team[.]example$")))
 
@@ -177,11 +185,12 @@ async def test_every_proof_must_be_of_the_trusted_root(
     [
         (Wish(logged=False), ("signed certificate timestamp", "signed certificate timestamp")),
         (Wish(extended=ExtendedKeyUsageOID.SERVER_AUTH), ("code signing", "than signing")),
+        (Wish(email="jo@team.example"), ("2 identities instead", "2 identities instead")),
         (Wish(use="key_agreement"), ("digital signature", "than signing")),
         (Wish(starts=SIGNED_AT + timedelta(minutes=1)), ("not valid at", "not valid at")),
         (Wish(starts=SIGNED_AT - timedelta(minutes=11)), ("not valid at", "not valid at")),
     ],
-    ids=["not logged", "for servers", "for agreement", "too early", "too late"],
+    ids=["not logged", "for servers", "two identities", "for agreement", "too early", "too late"],
 )
 async def test_the_certificate_must_be_for_signing_and_valid_then(
     layout: str, wish: Wish, reasons: tuple[str, str]

@@ -279,6 +279,11 @@ def wrong_payload_type(registry: MemoryRepository, artifact: SignedArtifact) -> 
     add_bundle(registry, artifact, dsseEnvelope=told)
 
 
+def other_statement(registry: MemoryRepository, artifact: SignedArtifact) -> None:
+    told = statement(artifact.digest, kind="https://example.test/Statement/v1")
+    add_bundle(registry, artifact, dsseEnvelope=envelope(told))
+
+
 def renamed_payload_type(registry: MemoryRepository, artifact: SignedArtifact) -> None:
     told = envelope(statement(artifact.digest), kind="text/plain")
     told["payloadType"] = "application/vnd.in-toto+json"
@@ -317,6 +322,7 @@ def replaced_manifest(registry: MemoryRepository, artifact: SignedArtifact) -> N
         (too_many_layers, f"more than {MOST_LAYERS} layers"),
         (two_in_an_envelope, "its envelope has 2 signatures instead of one"),
         (wrong_payload_type, "its envelope holds 'text/plain', not a statement"),
+        (other_statement, "the signed statement is of type 'https://example.test/Statement/v1'"),
         (renamed_payload_type, "no key of the Secret made it"),
         (no_content, "needs either an envelope or a message signature"),
         (other_subject, "the signature's manifest names another artifact"),
