@@ -1,4 +1,4 @@
-"""Verifying keyless signatures: artifacts signed by SIGSTORE, a private instance, in each layout."""
+"""Keyless signatures by SIGSTORE, a private instance, in both layouts, and their verification."""
 
 import json
 from typing import Any
