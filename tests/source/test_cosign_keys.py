@@ -99,7 +99,16 @@ async def test_what_cosign_signed_is_verified(kind: str, layout: str) -> None:
     assert verified == [Verified(f"{kind}.pub")]
 
 
-@pytest.mark.parametrize("layout", ["bundle", "tag"])
+async def test_the_older_layout_may_refer_to_the_artifact() -> None:
+    recorded = Recorded.load("cosign-p256-referrer")
+
+    verified = await verify(recorded.artifact, recorded.registry, recorded.secret)
+
+    assert verified == [Verified("p256.pub")]
+    assert sum("referrers" in asked for asked in recorded.registry.asked) == 1
+
+
+@pytest.mark.parametrize("layout", ["bundle", "tag", "referrer"])
 async def test_another_key_has_not_signed_it(layout: str) -> None:
     recorded = Recorded.load(f"cosign-p256-{layout}")
 
@@ -123,7 +132,7 @@ def _secret_of(kind: str) -> dict[str, bytes]:
     return Recorded.load(f"cosign-{kind}-tag").secret
 
 
-@pytest.mark.parametrize("layout", ["bundle", "tag"])
+@pytest.mark.parametrize("layout", ["bundle", "tag", "referrer"])
 async def test_a_signature_of_another_artifact_does_not_count(layout: str) -> None:
     """Somebody who may push has moved the signature to where ours would be."""
     recorded, other = Recorded.load(f"cosign-p256-{layout}"), an_artifact()
@@ -137,7 +146,8 @@ async def test_a_signature_of_another_artifact_does_not_count(layout: str) -> No
         if not name.startswith("sha256:"):
             registry.manifests[name] = content
         elif b'"subject"' in content:
-            registry.add_referrer(other, BUNDLE, *json.loads(content)["layers"])
+            told = json.loads(content)
+            registry.add_referrer(other, told["artifactType"], *told["layers"])
 
     said = await refusal(other, registry, recorded.secret)
 

@@ -1,15 +1,15 @@
 """Signatures made by cosign: Sigstore bundles (what cosign 3 makes), and the older layout.
 
-A bundle refers to the artifact as OCI referrers do. The older layout keeps the signatures of an
-artifact as layers of one manifest, at a tag made from the artifact's digest. One signature that
-the judge accepts is enough; whose it must be, key or identity, is the judge's business alone.
+A bundle refers to the artifact as OCI referrers do. The older layout keeps signatures as layers of
+a manifest, at a tag made from the artifact's digest or (an experiment of cosign 2) as a referrer.
+One signature that the judge accepts is enough; whose it must be is the judge's business alone.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import NamedTuple, Protocol, TypeVar
 
-from services.source.verification.candidates import Candidates, Layer
+from services.source.verification.candidates import Candidates, Layer, SignatureManifest
 from services.source.verification.interface import (
     MOST_SIGNATURES,
     Described,
@@ -29,6 +29,7 @@ from services.source.verification.sigstore_bundle import (
 )
 from services.source.verification.simple_signing import require_about
 
+OLD_LAYOUT = "application/vnd.dev.cosign.artifact.sig.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
 Result = TypeVar("Result")
 
@@ -71,9 +72,22 @@ class CosignVerifier:
         raise no_signature(artifact, self._judge.provider, reasons)
 
     async def _judged(self, candidates: Candidates) -> AsyncIterator[Verified | Rejected]:
-        for referrer in await candidates.referring(_is_bundle):
-            yield await _tried(self._bundle(candidates, referrer))
-        manifest = await _tried(candidates.at_tag())
+        referrers = await candidates.referring(_is_signature)
+        for referrer in referrers:
+            if referrer.artifact_type != OLD_LAYOUT:
+                yield await _tried(self._bundle(candidates, referrer))
+        at_tag = await _tried(candidates.at_tag())
+        async for judged in self._layers(candidates, at_tag):
+            yield judged
+        for referrer in referrers:
+            if referrer.artifact_type == OLD_LAYOUT:
+                manifest = await _tried(candidates.manifest_of(referrer))
+                async for judged in self._layers(candidates, manifest):
+                    yield judged
+
+    async def _layers(
+        self, candidates: Candidates, manifest: SignatureManifest | Rejected | None
+    ) -> AsyncIterator[Verified | Rejected]:
         if isinstance(manifest, Rejected):
             yield manifest
         elif manifest is not None:
@@ -127,8 +141,8 @@ class KeyJudge:
         raise Rejected(f"no key of the Secret made it (tried {names})")
 
 
-def _is_bundle(artifact_type: str) -> bool:
-    return artifact_type.startswith(ARTIFACT_TYPE)
+def _is_signature(artifact_type: str) -> bool:
+    return artifact_type.startswith(ARTIFACT_TYPE) or artifact_type == OLD_LAYOUT
 
 
 async def _tried(attempt: Awaitable[Result]) -> Result | Rejected:
