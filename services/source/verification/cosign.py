@@ -6,11 +6,13 @@ One signature that the judge accepts is enough; whose it must be is the judge's 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from contextlib import aclosing
 from typing import NamedTuple, Protocol, TypeVar
 
 from services.source.verification.candidates import Candidates, Layer, SignatureManifest
 from services.source.verification.interface import (
+    MOST_ALTOGETHER,
     MOST_SIGNATURES,
     Described,
     RegistryReader,
@@ -23,12 +25,14 @@ from services.source.verification.public_keys import PublicKey
 from services.source.verification.reading import from_base64
 from services.source.verification.sigstore_bundle import (
     ARTIFACT_TYPE,
+    SIGNING,
     Bundle,
     Envelope,
     require_statement,
 )
 from services.source.verification.simple_signing import require_about
 
+PREDICATE = "dev.sigstore.bundle.predicateType"
 OLD_LAYOUT = "application/vnd.dev.cosign.artifact.sig.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
 Result = TypeVar("Result")
@@ -63,19 +67,20 @@ class CosignVerifier:
     async def verify(self, artifact: SignedArtifact, registry: RegistryReader) -> list[Verified]:
         """The first that counts. Raises VerificationFailed."""
         reasons: list[str] = []
-        async for judged in self._judged(Candidates(artifact, registry)):
-            if isinstance(judged, Verified):
-                return [judged]
-            reasons.append(str(judged))
-            if len(reasons) == MOST_SIGNATURES:
-                break
+        async with aclosing(self._judged(Candidates(artifact, registry))) as judgements:
+            async for judged in judgements:
+                if isinstance(judged, Verified):
+                    return [judged]
+                reasons.append(str(judged))
+                if len(reasons) == MOST_ALTOGETHER:
+                    break
         raise no_signature(artifact, self._judge.provider, reasons)
 
-    async def _judged(self, candidates: Candidates) -> AsyncIterator[Verified | Rejected]:
+    async def _judged(self, candidates: Candidates) -> AsyncGenerator[Verified | Rejected, None]:
         referrers = await candidates.referring(_is_signature)
-        for referrer in referrers:
-            if referrer.artifact_type != OLD_LAYOUT:
-                yield await _tried(self._bundle(candidates, referrer))
+        bundles = [each for each in referrers if each.artifact_type != OLD_LAYOUT]
+        for referrer in _signatures_first(bundles)[:MOST_SIGNATURES]:
+            yield await _tried(self._bundle(candidates, referrer))
         at_tag = await _tried(candidates.at_tag())
         async for judged in self._layers(candidates, at_tag):
             yield judged
@@ -91,7 +96,7 @@ class CosignVerifier:
         if isinstance(manifest, Rejected):
             yield manifest
         elif manifest is not None:
-            for layer in manifest.layers:
+            for layer in manifest.layers[:MOST_SIGNATURES]:
                 yield await _tried(self._layer(candidates, layer))
 
     async def _bundle(self, candidates: Candidates, referrer: Described) -> Verified:
@@ -139,6 +144,11 @@ class KeyJudge:
                 return key.name
         names = ", ".join(key.name for key in self._keys)
         raise Rejected(f"no key of the Secret made it (tried {names})")
+
+
+def _signatures_first(bundles: Sequence[Described]) -> list[Described]:
+    """By what the registry tells of each one; a scan a day makes many attestations in a year."""
+    return sorted(bundles, key=lambda each: (each.annotations or {}).get(PREDICATE, "") != SIGNING)
 
 
 def _is_signature(artifact_type: str) -> bool:
