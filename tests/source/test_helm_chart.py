@@ -67,8 +67,8 @@ async def test_an_idle_chart_asks_nobody_anything(
         ({"chart": "shop", "version": "9.x"}, "InvalidChartReference"),
         ({"chart": "shop", "version": "not a range"}, "InvalidChartReference"),
         ({"chart": "shop", "sourceRef": a_source("HelmRepository", "no")}, "SourceUnavailable"),
-        ({"chart": "shop", "sourceRef": a_source("Bucket", "no")}, "UnsupportedSourceKind"),
-        ({"chart": "shop", "verify": {"provider": "cosign"}}, "UnsupportedField"),
+        ({"chart": "shop", "sourceRef": a_source("Bucket", "no")}, "SourceUnavailable"),
+        ({"chart": "shop", "verify": {"provider": "cosign"}}, "ChartVerificationError"),
     ],
 )
 async def test_a_chart_that_cannot_be_says_why(

@@ -84,28 +84,6 @@ async def test_values_files_of_a_git_source_are_relative_to_its_root(
     assert (await service.files(stored))["shop/values.yaml"] == b"a: 2\n"
 
 
-async def test_a_dependency_that_is_not_there_is_named(
-    service: SourceService, fleet: Repository
-) -> None:
-    await fleet.commit(
-        "needs redis",
-        {
-            "charts/shop/Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.1.0\ndependencies:\n"
-            "- {name: redis, version: 1.x, repository: 'https://charts.example'}\n"
-            "- {name: common, version: 1.x, repository: 'https://charts.example'}\n",
-            "charts/shop/charts/common-lib-1.2.3.tgz": "",
-            "charts/shop/charts/common/Chart.yaml": "name: common\nversion: 1.0.0\n",
-        },
-    )
-    await service.apply("GitRepository", "fleet", url=fleet.url, ref=MAIN)
-    source = a_source("GitRepository", "fleet")
-    await service.apply("HelmChart", "c", chart="charts/shop", sourceRef=source)
-
-    stored = await service.not_ready("HelmChart", "c", "DependencyBuildError")
-
-    assert "redis not found in charts/" in condition(stored, "BuildFailed")["message"]
-
-
 @pytest.mark.parametrize("path", ["charts/gone", "charts", "elsewhere.txt"])
 async def test_a_path_without_a_chart_waits_for_another_commit(
     service: SourceService, fleet: Repository, path: str

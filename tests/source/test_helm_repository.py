@@ -49,10 +49,12 @@ async def test_an_index_that_did_not_change_is_not_sent_again(
 @pytest.mark.parametrize(
     ("index", "problem"),
     [
-        ("entries: [", "line 2"),
-        ("<html></html>", "no entries"),
+        ("entries: [", "line 1: not a mapping"),
+        ("entries: {a: [", "line 2"),
+        ("<html></html>", "not a mapping"),
         ("a: &a [*a]", "contains itself"),
-        ("", "no entries"),
+        ("entries: {}", "no apiVersion"),
+        ("", "it is empty"),
     ],
 )
 async def test_a_broken_index_is_told(
@@ -66,11 +68,10 @@ async def test_a_broken_index_is_told(
     assert problem in condition(stored, "FetchFailed")["message"]
 
 
-async def test_an_oci_repository_is_refused_clearly(service: SourceService) -> None:
-    await service.apply("HelmRepository", "oci", url="oci://ghcr.io/x", type="oci")
+async def test_a_registry_without_its_type_is_refused_clearly(service: SourceService) -> None:
     await service.apply("HelmRepository", "mixed", url="oci://ghcr.io/x")
 
-    stored = await service.not_ready("HelmRepository", "oci", "UnsupportedField")
-    await service.not_ready("HelmRepository", "mixed", "URLInvalid")
+    stored = await service.not_ready("HelmRepository", "mixed", "URLInvalid")
 
-    assert "OCI registries are not served" in condition(stored, "Ready")["message"]
+    assert "an oci:// URL needs spec.type oci" in condition(stored, "Ready")["message"]
+    assert condition(stored, "Stalled")["status"] == "True"
