@@ -28,6 +28,7 @@ from services.source.helm.repositories import ChartRepositories
 from services.source.oci.layers import Layers
 from services.source.oci.oci_repository import OCIRepositoryReconciler, OciTools
 from services.source.oci.registry import Registry
+from services.source.oci.verifying import Verifier
 from services.source.oci.visits import RegistryVisits
 from services.source.referenced_secrets import ReferencedSecrets
 from services.source.storage import Storage
@@ -52,6 +53,7 @@ class Means:
     storage: Storage
     web: WebClient
     state: Path
+    verifier: Verifier | None = None  # of signatures
     helm: HelmLimits = field(default_factory=HelmLimits)
     concurrent: int = CONCURRENT
 
@@ -145,7 +147,7 @@ def _charts(
         caches.helm,
         caches.git,
         caches.buckets,
-        RemoteCharts(repositories, ChartSignatures(registry), limits),
+        RemoteCharts(repositories, ChartSignatures(registry, means.verifier), limits),
         LocalCharts(means.storage, DependencyBuilder(repositories), limits),
     )
     return HelmChartReconciler(means.storage, sources)
