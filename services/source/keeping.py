@@ -8,6 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from services.source.bucket.bucket import BucketReconciler
+from services.source.bucket.ldap_tokens import LdapTokens
+from services.source.bucket.stores import Stores
+from services.source.cloud import CloudIdentities
 from services.source.git.archive import GitArchive
 from services.source.git.git_repository import GitRepositoryReconciler, GitTools
 from services.source.git.mirror import Mirrors
@@ -25,9 +29,11 @@ from services.source.helm.local_charts import LocalCharts
 from services.source.helm.registry_charts import RegistryCharts
 from services.source.helm.remote_charts import RemoteCharts
 from services.source.helm.repositories import ChartRepositories
+from services.source.oci.cloud_registries import CloudRegistries
 from services.source.oci.layers import Layers
 from services.source.oci.oci_repository import OCIRepositoryReconciler, OciTools
 from services.source.oci.registry import Registry
+from services.source.oci.signatures import Signatures
 from services.source.oci.verifying import Verifier
 from services.source.oci.visits import RegistryVisits
 from services.source.referenced_secrets import ReferencedSecrets
@@ -36,7 +42,13 @@ from services.source.web_client import WebClient
 from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache, watch_kind
 from shared.controller import Controller, Options, Reconciler
-from shared.resources.source import Bucket, GitRepository, HelmChart, HelmRepository, OCIRepository
+from shared.resources.source import (
+    Bucket,
+    GitRepository,
+    HelmChart,
+    HelmRepository,
+    OCIRepository,
+)
 from shared.run import Recorder
 
 NAME = "source-controller"
@@ -53,9 +65,10 @@ class Means:
     storage: Storage
     web: WebClient
     state: Path
-    verifier: Verifier | None = None  # of signatures
+    verifier: Verifier | None = None  # of signatures, when it is not our own
     helm: HelmLimits = field(default_factory=HelmLimits)
     concurrent: int = CONCURRENT
+    gates: frozenset[str] = frozenset()  # the feature gates that are open
 
 
 class Caches(NamedTuple):
@@ -87,6 +100,14 @@ class Caches(NamedTuple):
             yield
 
 
+class _Registries(NamedTuple):
+    """Asked by charts and OCIRepositories, which share what is known of a registry."""
+
+    registry: Registry
+    visits: RegistryVisits
+    verifier: Verifier
+
+
 class Keeping(NamedTuple):
     """Controllers by kind, and the mirrors that they leave behind."""
 
@@ -111,8 +132,12 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     repositories = GitRepositoryReconciler(
         means.storage, GitTools(GitUpstreams(secrets, refs), mirrors, GitArchive(git))
     )
-    charts = _charts(means, caches, secrets, downloads)
+    identities = CloudIdentities(means.cluster, means.gates)
+    registries = _registries(means, secrets, identities)
+    charts = _charts(means, caches, registries, downloads)
     helm = HelmRepositoryReconciler(means.storage, downloads, means.helm, means.state)
+    stores = Stores(secrets, identities, LdapTokens(means.web))
+    buckets = BucketReconciler(means.storage, stores)
     chart_controller = _controller(means, caches.charts, HelmChart, charts)
     affected = charts_of(caches.charts)
     chart_controller.also_when(caches.helm, affected)
@@ -126,38 +151,48 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
             ),
             HelmChart.kind: chart_controller,
             OCIRepository.kind: _controller(
-                means, caches.oci, OCIRepository, _oci_repositories(means, secrets)
+                means, caches.oci, OCIRepository, _oci_repositories(means, registries)
             ),
+            Bucket.kind: _controller(means, caches.buckets, Bucket, buckets),
         },
         mirrors,
     )
 
 
+def _registries(
+    means: Means, secrets: ReferencedSecrets, identities: CloudIdentities
+) -> _Registries:
+    return _Registries(
+        Registry(means.web),
+        RegistryVisits(means.cluster, secrets, CloudRegistries(identities)),
+        means.verifier or Signatures(secrets),
+    )
+
+
 def _charts(
-    means: Means, caches: Caches, secrets: ReferencedSecrets, downloads: HelmDownloads
+    means: Means, caches: Caches, registries: _Registries, downloads: HelmDownloads
 ) -> HelmChartReconciler:
-    registry, limits = Registry(means.web), means.helm
-    visits = RegistryVisits(means.cluster, secrets)
+    limits = means.helm
     repositories = ChartRepositories(
         IndexedCharts(means.storage, downloads, limits, means.state),
-        RegistryCharts(registry, visits, limits),
+        RegistryCharts(registries.registry, registries.visits, limits),
         caches.helm.values,
     )
+    signatures = ChartSignatures(registries.registry, registries.verifier)
     sources = ChartSources(
         caches.helm,
         caches.git,
         caches.buckets,
-        RemoteCharts(repositories, ChartSignatures(registry, means.verifier), limits),
+        RemoteCharts(repositories, signatures, limits),
         LocalCharts(means.storage, DependencyBuilder(repositories), limits),
     )
     return HelmChartReconciler(means.storage, sources)
 
 
-def _oci_repositories(means: Means, secrets: ReferencedSecrets) -> OCIRepositoryReconciler:
-    registry = Registry(means.web)
-    layers = Layers(registry, means.storage, means.state / "oci")
-    visits = RegistryVisits(means.cluster, secrets)
-    return OCIRepositoryReconciler(means.storage, OciTools(visits, registry, layers))
+def _oci_repositories(means: Means, registries: _Registries) -> OCIRepositoryReconciler:
+    layers = Layers(registries.registry, means.storage, means.state / "oci")
+    tools = OciTools(registries.visits, registries.registry, layers, registries.verifier)
+    return OCIRepositoryReconciler(means.storage, tools)
 
 
 def _controller(

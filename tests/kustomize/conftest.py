@@ -28,6 +28,12 @@ from tests.support.honest import broken_rules
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io/v1"
 SOURCE = "source.toolkit.fluxcd.io/v1"
 
+SPECS: dict[str, dict[str, Any]] = {
+    "GitRepository": {"url": "https://git.example/shop.git"},
+    "OCIRepository": {"url": "oci://registry.example/shop"},
+    "Bucket": {"bucketName": "shop", "endpoint": "s3.example"},
+}
+
 _revisions = itertools.count(1)
 
 
@@ -87,26 +93,28 @@ class World:
     gate: Gate  # between the service and the API server
     recorder: Memory = field(default_factory=Memory)
 
-    async def publish(self, files: Mapping[str, str], source: str = "shop") -> str:
-        """A new revision of the repository."""
+    async def publish(
+        self, files: Mapping[str, str], source: str = "shop", kind: str = "GitRepository"
+    ) -> str:
+        """A new revision of the source."""
         digest, size = self.folder.publish(files)
         revision = f"main@sha1:{next(_revisions):040x}"
         manifest = {
             "apiVersion": SOURCE,
-            "kind": "GitRepository",
+            "kind": kind,
             "metadata": {"name": source, "namespace": self.namespace},
-            "spec": {"interval": "1h", "url": "https://git.example/shop.git"},
+            "spec": {"interval": "1h", **SPECS[kind]},
         }
         await self.cluster.apply(manifest, manager="tests")
         artifact = {
             "digest": digest,
-            "path": f"gitrepository/{self.namespace}/{source}/{digest[-8:]}.tar.gz",
+            "path": f"{kind.lower()}/{self.namespace}/{source}/{digest[-8:]}.tar.gz",
             "url": f"http://source.example/{digest}.tar.gz",
             "revision": revision,
             "lastUpdateTime": "2026-01-01T00:00:00Z",
             "size": size,
         }
-        ref = ObjectRef(SOURCE, "GitRepository", self.namespace, source)
+        ref = ObjectRef(SOURCE, kind, self.namespace, source)
         await self.cluster.merge_patch(
             ref, {"status": {"artifact": artifact}}, subresource="status", manager="tests"
         )

@@ -21,6 +21,7 @@ from shared.cluster.client import Cluster
 from tests.support.chart_server import ChartServer, chart_server
 from tests.support.gate import Gate
 from tests.support.holding import held
+from tests.support.s3 import S3Server, s3_server
 from tests.support.source_service import SourceService
 
 
@@ -100,6 +101,12 @@ async def idle_service(
 async def service(idle_service: SourceService) -> AsyncIterator[SourceService]:
     async with held(idle_service.running()):
         yield idle_service
+
+
+@pytest.fixture
+async def s3(tmp_path: Path) -> AsyncIterator[S3Server]:
+    async with s3_server(tmp_path / "s3") as server:
+        yield server
 
 
 @pytest.fixture

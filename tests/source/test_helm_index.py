@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,7 @@ async def test_an_index_that_would_take_gigabytes_ends_with_its_process(
 async def test_an_index_that_takes_too_long_ends_with_its_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index_process, "DEADLINE", index_process.timedelta(milliseconds=50))
+    monkeypatch.setattr(index_process, "DEADLINE", timedelta(milliseconds=50))
 
     with pytest.raises(InvalidIndex, match="could not be read within"):
         await read(HEAD + b"  a:\n" + b"  - {}\n" * 1_000_000, tmp_path)

@@ -33,6 +33,7 @@ _HTPASSWD = f"{USER}:$2a$04$3OR6S8eorKZLDfSPUX3TGuclCwN5HMKKptPo/ANl1REcQGbz/220
 class Layer:
     content: bytes
     media_type: str = FLUX_CONTENT
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def descriptor(self) -> dict[str, Any]:
@@ -40,6 +41,7 @@ class Layer:
             "mediaType": self.media_type,
             "digest": digest_of(self.content),
             "size": len(self.content),
+            **({"annotations": dict(self.annotations)} if self.annotations else {}),
         }
 
 

@@ -140,7 +140,7 @@ class SourceService:
             return {entry.path: entry.content for entry in unpack(file)}
 
     @asynccontextmanager
-    async def running(self, **means: Any) -> AsyncIterator[None]:
+    async def running(self, **different: Any) -> AsyncIterator[None]:
         """The service at work, from a start to its end; with other means than its own."""
         self.storage.mkdir(exist_ok=True)
         runner = web.AppRunner(file_server(self.storage), access_log=None)
@@ -160,7 +160,7 @@ class SourceService:
                     storage=Storage(self.storage, self.address),
                     web=http,
                     state=self.folder,
-                    **means,
+                    **different,
                 )
                 caches = Caches.of(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)

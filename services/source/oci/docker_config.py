@@ -104,7 +104,7 @@ def _login(entry: _Entry) -> RegistryLogin | None:
     username, password = entry.username, entry.password
     if entry.auth:
         username, password = _decoded(entry.auth)
-    for text in (entry.auth, entry.identitytoken, entry.registrytoken):
+    for text in (entry.auth, password, entry.identitytoken, entry.registrytoken):
         register(text)
     if not (username + password + entry.identitytoken + entry.registrytoken).isprintable():
         raise InvalidCredentials(f"key {CONFIG} has control characters in a login")

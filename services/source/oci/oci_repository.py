@@ -19,7 +19,7 @@ from services.source.current_artifact import (
 from services.source.endings import FetchStalled, outdated, stored
 from services.source.oci.address import SCHEME, InvalidAddress, Repository
 from services.source.oci.layers import Layers, choose
-from services.source.oci.manifest import Manifest
+from services.source.oci.manifest import Descriptor, Manifest
 from services.source.oci.reference import PULL_FAILED, Target, failed, resolve
 from services.source.oci.registry import Registry, RegistryError
 from services.source.oci.verifying import (
@@ -39,7 +39,6 @@ from shared.resources.meta import Artifact
 from shared.resources.source import OCIRepository
 from shared.run import Run
 from shared.status import conditions_of
-from shared.unserved import refuse_unserved
 
 LATEST = "latest.tar.gz"
 ORIGIN = "org.opencontainers.image"
@@ -53,7 +52,7 @@ class OciTools:
     visits: RegistryVisits
     registry: Registry
     layers: Layers
-    verifier: Verifier | None = None
+    verifier: Verifier
 
 
 class _Upstream(NamedTuple):
@@ -67,16 +66,17 @@ class OCIRepositoryReconciler:
         self._oci = oci
 
     async def reconcile(self, source: OCIRepository, run: Run) -> Done:
-        self._refuse_unserved(source)
         visit = _visit(source)
         artifact = await current_artifact(self._storage, source, run)
         # Idle: servers have bounds of their own, and one that hangs must not hold a slot.
         async with run.idle():
-            upstream = await self._look(source, visit, run)
+            upstream = await self._look(source, visit, artifact, run)
+            news = _noted(source, artifact, upstream.target, run)
             verified = await self._verified(source, upstream, artifact, run)
         if artifact and _is_up_to_date(source, artifact, upstream.target):
             return await self._unchanged(source, artifact, verified, run)
-        await _announce(source, artifact, upstream.target, run)
+        if news:
+            await run.progress(news)
         async with run.idle():
             built = await self._build(source, upstream)
         return await self._done(source, built, verified, run)
@@ -84,11 +84,13 @@ class OCIRepositoryReconciler:
     async def finalize(self, source: OCIRepository, run: Run) -> None:
         await self._storage.remove(Owner.of(source))
 
-    def _refuse_unserved(self, source: OCIRepository) -> None:
-        if self._oci.verifier is None:
-            refuse_unserved(source, {"verify": "signature verification"})
+    async def _look(
+        self, source: OCIRepository, visit: Visit, artifact: Artifact | None, run: Run
+    ) -> _Upstream:
+        if artifact and _is_pinned_to(artifact, source) and not _is_fresh(source, run):
+            pinned = Descriptor(digest=artifact.revision, size=0)
+            return _Upstream(visit.repository, Target("", pinned))
 
-    async def _look(self, source: OCIRepository, visit: Visit, run: Run) -> _Upstream:
         async def look(repository: Repository) -> _Upstream:
             return _Upstream(repository, await resolve(source, repository, self._oci.registry))
 
@@ -102,13 +104,13 @@ class OCIRepositoryReconciler:
         self, source: OCIRepository, upstream: _Upstream, artifact: Artifact | None, run: Run
     ) -> Marks:
         """What SourceVerified is to say; raises NotVerified."""
-        asked, verifier = source.spec.verify, self._oci.verifier
-        if asked is None or verifier is None:
+        asked = source.spec.verify
+        if asked is None:
             return {SOURCE_VERIFIED: None}
         revision = upstream.target.revision
         if _stays_verified(source, artifact, revision):
             return {}
-        await verifier.verified(
+        await self._oci.verifier.verified(
             Verification(
                 owner=source.key,
                 asked=asked,
@@ -203,6 +205,14 @@ def _is_fresh(source: OCIRepository, run: Run) -> bool:
     return run.requested or not is_settled(source)
 
 
+def _is_pinned_to(artifact: Artifact, source: OCIRepository) -> bool:
+    """A digest cannot come to mean something else, so there is nothing to ask."""
+    reference = source.spec.ref
+    pinned = reference is not None and reference.digest == artifact.revision
+    unsigned = source.spec.verify is None
+    return pinned and (unsigned or _stays_verified(source, artifact, artifact.revision))
+
+
 def _stays_verified(source: OCIRepository, artifact: Artifact | None, revision: str) -> bool:
     return (
         artifact is not None
@@ -220,17 +230,16 @@ def _is_up_to_date(source: OCIRepository, artifact: Artifact, target: Target) ->
     )
 
 
-async def _announce(
-    source: OCIRepository, artifact: Artifact | None, target: Target, run: Run
-) -> None:
-    if artifact is not None and artifact.revision == target.revision:
-        return  # only what to take of it has changed
+def _noted(source: OCIRepository, artifact: Artifact | None, target: Target, run: Run) -> str:
+    """What is going to be built; empty when only what to take of the artifact has changed."""
+    if artifact is None:
+        return "building artifact"
+    if artifact.revision == target.revision:
+        return ""
     reference = source.spec.url.removeprefix(SCHEME).rstrip("/") + target.suffix
     news = f"new revision '{target.revision}' for '{reference}'"
-    await run.progress(
-        f"building artifact: {news}" if artifact else "building artifact",
-        conditions=outdated("NewRevision", news, artifact_exists=artifact is not None),
-    )
+    run.note(conditions=outdated("NewRevision", news, artifact_exists=True))
+    return f"building artifact: {news}"
 
 
 def _news(source: OCIRepository, artifact: dict[str, Any]) -> str:

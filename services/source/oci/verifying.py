@@ -13,6 +13,7 @@ from services.source.oci.address import Repository
 from services.source.oci.manifest import Descriptor
 from services.source.oci.reference import PULL_FAILED, failed
 from services.source.oci.registry import Registry, RegistryError
+from services.source.verification.interface import Described
 from shared.outcomes import ConditionMark, Failed, Marks
 from shared.resources.meta import NamespacedName
 from shared.resources.source.verification import ChartVerification
@@ -60,9 +61,10 @@ class RepositoryReader:
             _require_missing(error)
         return None
 
-    async def blob(self, blob: Descriptor, limit: int) -> bytes | None:
+    async def blob(self, blob: Described, limit: int) -> bytes | None:
+        wanted = Descriptor(digest=blob.digest, size=blob.size)
         try:
-            return await self.registry.blob(self.repository, blob, limit)
+            return await self.registry.blob(self.repository, wanted, limit)
         except RegistryError as error:
             _require_missing(error)
         return None

@@ -32,7 +32,6 @@ from shared.credentials import (
     tls_credentials,
 )
 from shared.resources.meta import NamespacedName
-from shared.unserved import UnsupportedField
 
 T = TypeVar("T")
 GENERIC = "generic"
@@ -68,9 +67,7 @@ class CloudLogins(Protocol):
 
 
 class RegistryVisits:
-    def __init__(
-        self, cluster: Cluster, secrets: ReferencedSecrets, clouds: CloudLogins | None = None
-    ) -> None:
+    def __init__(self, cluster: Cluster, secrets: ReferencedSecrets, clouds: CloudLogins) -> None:
         self._secrets = secrets
         self._accounts = _ServiceAccounts(cluster, secrets)
         self._clouds = clouds
@@ -119,11 +116,6 @@ class RegistryVisits:
         return None
 
     async def _cloud_login(self, visit: Visit, proxy: Proxy | None) -> RegistryLogin:
-        if self._clouds is None:
-            raise UnsupportedField(
-                f"spec.provider: {visit.provider!r} is not served by this version of Penstock; "
-                "use generic with a Secret"
-            )
         account = visit.service_account
         name = NamespacedName(visit.namespace, account) if account else None
         return await self._clouds.login(visit.provider, visit.repository, name, proxy)

@@ -1,0 +1,371 @@
+"""Keyless signatures, made by a private instance of Sigstore whose work cosign 3.1.3 accepts."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from services.source.verification.interface import SignedArtifact, VerificationFailed, Verified
+from services.source.verification.public_good import EVERY, PublicGood, embedded
+from services.source.verification.signature_verifier import SignatureVerifier, VerificationSecrets
+from shared.resources.meta import LocalObjectReference
+from shared.resources.source.verification import ChartVerification, OCIVerification, OIDCIdentity
+from tests.support.private_sigstore import (
+    BUNDLE,
+    ISSUER,
+    SIGNED_AT,
+    WORKFLOW,
+    Certified,
+    PrivateSigstore,
+    Wish,
+    a_key,
+    hashed_record,
+    sign,
+)
+from tests.support.signed_artifacts import (
+    MemoryRepository,
+    Recorded,
+    an_artifact,
+    simple_payload,
+    statement,
+)
+
+SIGSTORE = PrivateSigstore()
+ARTIFACT = an_artifact()
+PAYLOAD = simple_payload(ARTIFACT.digest)
+STATEMENT = statement(ARTIFACT.digest)
+BY = Verified(f"{WORKFLOW} ({ISSUER})")
+ROOT = VerificationSecrets(trusted_root={"trusted_root.json": SIGSTORE.trusted_root})
+LAYOUTS = ("bundle", "tag")
+
+
+def asked(*identities: tuple[str, str]) -> OCIVerification:
+    return OCIVerification(
+        match_oidc_identity=tuple(
+            OIDCIdentity(issuer=issuer, subject=subject) for issuer, subject in identities
+        ),
+        trusted_root_secret_ref=LocalObjectReference(name="root"),
+    )
+
+
+async def verify(
+    registry: MemoryRepository,
+    spec: OCIVerification | None = None,
+    secrets: VerificationSecrets = ROOT,
+) -> list[Verified]:
+    return await SignatureVerifier().verify(ARTIFACT, registry, spec or asked(), secrets)
+
+
+async def refusal(
+    registry: MemoryRepository,
+    spec: OCIVerification | None = None,
+    secrets: VerificationSecrets = ROOT,
+) -> str:
+    with pytest.raises(VerificationFailed) as caught:
+        await verify(registry, spec, secrets)
+    return str(caught.value)
+
+
+def with_bundle(bundle: dict[str, Any], artifact: SignedArtifact = ARTIFACT) -> MemoryRepository:
+    registry = MemoryRepository()
+    registry.add_referrer(artifact, BUNDLE, registry.add_blob(json.dumps(bundle).encode(), BUNDLE))
+    return registry
+
+
+def with_layer(annotations: dict[str, str], payload: bytes = PAYLOAD) -> MemoryRepository:
+    registry = MemoryRepository()
+    registry.add_at_tag(ARTIFACT, registry.add_blob(payload, annotations=annotations))
+    return registry
+
+
+def signed(
+    layout: str, sigstore: PrivateSigstore = SIGSTORE, wish: Wish | None = None
+) -> MemoryRepository:
+    signer = sigstore.certify(wish or Wish())
+    if layout == "bundle":
+        return with_bundle(sigstore.envelope_bundle(signer, STATEMENT))
+    return with_layer(sigstore.detached(signer, PAYLOAD))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+async def test_who_signed_is_told(layout: str) -> None:
+    assert await verify(signed(layout)) == [BY]
+
+
+async def test_a_bundle_may_sign_the_manifest_itself() -> None:
+    manifest = b'{"schemaVersion": 2}'
+    registry = with_bundle(SIGSTORE.message_bundle(SIGSTORE.certify(), manifest))
+    registry.manifests[ARTIFACT.digest] = manifest
+
+    assert await verify(registry) == [BY]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+async def test_a_person_signs_as_well_as_a_workflow(layout: str) -> None:
+    wish = Wish(email="jo@team.example", issuer="https://accounts.example", old_issuer_only=True)
+
+    verified = await verify(signed(layout, wish=wish), asked(("accounts", "@team[.]example$")))
+
+    assert verified == [Verified("jo@team.example (https://accounts.example)")]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("identities", "counts"),
+    [
+        ([], True),
+        ([(ISSUER, WORKFLOW)], True),
+        ([("actions", "team/app")], True),
+        ([("^https://token[.]actions[.]example$", "^https://github[.]example/team/.*$")], True),
+        ([("nobody", "team"), ("actions", "release.yaml@refs/heads/main$")], True),
+        ([("actions", "^team/app")], False),
+        ([("nobody", "team"), ("actions", "other")], False),
+        ([("^actions$", "team/app")], False),
+    ],
+)
+async def test_identities_are_regular_expressions(
+    layout: str, identities: list[tuple[str, str]], counts: bool
+) -> None:
+    registry, spec = signed(layout), asked(*identities)
+
+    if counts:
+        assert await verify(registry, spec) == [BY]
+    else:
+        said = await refusal(registry, spec)
+        assert said.startswith("failed to verify with provider 'cosign keyless': the signature of")
+        assert f"{BY.by} signed it, which spec.verify.matchOIDCIdentity does not match" in said
+
+
+async def test_an_expression_that_is_none_is_named() -> None:
+    said = await refusal(signed("tag"), asked((".*", ".*"), ("a", "(")))
+
+    assert "spec.verify.matchOIDCIdentity[1].subject: '(' is no regular expression" in said
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("stranger", "reasons"),
+    [
+        (
+            PrivateSigstore(authority=SIGSTORE.authority, log=SIGSTORE.log),
+            {"bundle": "failed to verify SCT", "tag": "SCT verify failed"},
+        ),
+        (
+            PrivateSigstore(authority=SIGSTORE.authority, certificate_log=SIGSTORE.certificate_log),
+            {"bundle": "invalid log entry", "tag": "no log of the trusted root has promised"},
+        ),
+        (
+            PrivateSigstore(log=SIGSTORE.log, certificate_log=SIGSTORE.certificate_log),
+            {"bundle": "certificate chain", "tag": "its certificate is not of the trusted root"},
+        ),
+    ],
+    ids=["log of certificates", "log of signatures", "authority"],
+)
+async def test_every_proof_must_be_of_the_trusted_root(
+    layout: str, stranger: PrivateSigstore, reasons: dict[str, str]
+) -> None:
+    assert reasons[layout] in await refusal(signed(layout, stranger))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("wish", "reasons"),
+    [
+        (Wish(logged=False), ("signed certificate timestamp", "signed certificate timestamp")),
+        (Wish(extended=ExtendedKeyUsageOID.SERVER_AUTH), ("code signing", "than signing")),
+        (Wish(use="key_agreement"), ("digital signature", "than signing")),
+        (Wish(starts=SIGNED_AT + timedelta(minutes=1)), ("not valid at", "not valid at")),
+        (Wish(starts=SIGNED_AT - timedelta(minutes=11)), ("not valid at", "not valid at")),
+    ],
+    ids=["not logged", "for servers", "for agreement", "too early", "too late"],
+)
+async def test_the_certificate_must_be_for_signing_and_valid_then(
+    layout: str, wish: Wish, reasons: tuple[str, str]
+) -> None:
+    said = await refusal(signed(layout, wish=wish))
+
+    assert reasons[LAYOUTS.index(layout)] in said
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+async def test_a_signature_of_another_artifact_does_not_count(layout: str) -> None:
+    signer, other = SIGSTORE.certify(), an_artifact(b"other")
+    payload = simple_payload(other.digest)
+    registry = (
+        with_bundle(SIGSTORE.envelope_bundle(signer, statement(other.digest)))
+        if layout == "bundle"
+        else with_layer(SIGSTORE.detached(signer, payload), payload)
+    )
+
+    assert "it is the signature of" in await refusal(registry)
+
+
+async def test_an_attestation_is_no_signature() -> None:
+    told = statement(ARTIFACT.digest, predicate="https://slsa.dev/provenance/v1")
+
+    said = await refusal(with_bundle(SIGSTORE.envelope_bundle(SIGSTORE.certify(), told)))
+
+    assert "it is an attestation of type 'https://slsa.dev/provenance/v1'" in said
+
+
+def other_payload(signer: Certified) -> Any:
+    return hashed_record(signer, b"other", signer.sign(PAYLOAD))
+
+
+def other_signature(signer: Certified) -> Any:
+    return hashed_record(signer, PAYLOAD, signer.sign(PAYLOAD))
+
+
+def other_certificate(signer: Certified) -> Any:
+    return hashed_record(SIGSTORE.certify(), PAYLOAD, b"")
+
+
+def other_kind(signer: Certified) -> Any:
+    return {**hashed_record(signer, PAYLOAD, b""), "kind": "rekord"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (other_payload, "the log entry is about another payload"),
+        (other_signature, "the log entry is about another signature"),
+        (other_certificate, "the log entry is about another"),
+        (other_kind, "a log entry of kind 'rekord'"),
+        (lambda signer: {"kind": "hashedrekord"}, "the log entry is not as it should be"),
+    ],
+)
+async def test_the_log_must_have_seen_this_very_signature(
+    entry: Callable[[Certified], Any], reason: str
+) -> None:
+    signer = SIGSTORE.certify()
+
+    said = await refusal(with_layer(SIGSTORE.detached(signer, PAYLOAD, body=entry(signer))))
+
+    assert reason in said
+
+
+async def test_the_certificate_must_be_the_logged_one() -> None:
+    """A certificate for the same key and another identity, of the same authority."""
+    signer = SIGSTORE.certify()
+    signature = signer.sign(PAYLOAD)
+    annotations = SIGSTORE.detached(signer, PAYLOAD)
+    logged = hashed_record(SIGSTORE.certify(), PAYLOAD, signature)
+    told = SIGSTORE.detached(signer, PAYLOAD, body=logged)
+    told["dev.cosignproject.cosign/signature"] = base64.b64encode(signature).decode()
+
+    assert await verify(with_layer(annotations)) == [BY]
+    assert "the log entry is about another certificate" in await refusal(with_layer(told))
+
+
+async def test_the_signature_must_be_of_the_certificate() -> None:
+    annotations = SIGSTORE.detached(SIGSTORE.certify(), PAYLOAD)
+    forged = base64.b64encode(sign(a_key(), PAYLOAD)).decode()
+    annotations["dev.cosignproject.cosign/signature"] = forged
+
+    assert "was not made with the key of its certificate" in await refusal(with_layer(annotations))
+
+
+@pytest.mark.parametrize("change", ["integratedTime", "logIndex"])
+async def test_what_the_log_promised_cannot_be_changed(change: str) -> None:
+    annotations = SIGSTORE.detached(SIGSTORE.certify(), PAYLOAD)
+    promise = json.loads(annotations["dev.sigstore.cosign/bundle"])
+    promise["Payload"][change] += 1
+    annotations["dev.sigstore.cosign/bundle"] = json.dumps(promise)
+
+    assert "no log of the trusted root has promised" in await refusal(with_layer(annotations))
+
+
+async def test_a_signature_by_key_proves_no_identity() -> None:
+    for layout in LAYOUTS:
+        recorded = Recorded.load(f"cosign-p256-{layout}")
+        with pytest.raises(VerificationFailed, match="cosign keyless"):
+            await SignatureVerifier().verify(recorded.artifact, recorded.registry, asked(), ROOT)
+
+
+async def test_a_bundle_with_two_envelopes_is_read_once() -> None:
+    """What was signed must not be taken from one reading, and who signed from another."""
+    signer, other = SIGSTORE.certify(), an_artifact(b"other")
+    honest = SIGSTORE.envelope_bundle(signer, statement(other.digest))
+    forged = {**honest["dsseEnvelope"], "payload": base64.b64encode(STATEMENT).decode()}
+    for names in (("dsse_envelope", "dsseEnvelope"), ("dsseEnvelope", "dsse_envelope")):
+        bundle = {**honest, names[0]: honest["dsseEnvelope"], names[1]: forged}
+        await refusal(with_bundle(bundle))
+
+
+SECRET_PROBLEMS: dict[str, tuple[dict[str, bytes] | None, str]] = {
+    "no Secret": (None, "Secret 'root' has no key trusted_root.json"),
+    "no key": ({"root.json": b"{}"}, "Secret 'root' has no key trusted_root.json"),
+    "no JSON": ({"trusted_root.json": b"{"}, "not a trusted root of Sigstore"),
+    "no root": ({"trusted_root.json": b"{}"}, "not a trusted root of Sigstore"),
+    "no log": (
+        {
+            "trusted_root.json": json.dumps(
+                {**json.loads(SIGSTORE.trusted_root), "tlogs": []}
+            ).encode()
+        },
+        "an incomplete trusted root",
+    ),
+}
+
+
+@pytest.mark.parametrize("problem", SECRET_PROBLEMS)
+async def test_a_trusted_root_that_is_none_is_named(problem: str) -> None:
+    values, said = SECRET_PROBLEMS[problem]
+
+    assert said in await refusal(signed("bundle"), secrets=VerificationSecrets(trusted_root=values))
+
+
+class Repository:
+    """Of trust; it counts how often it is asked."""
+
+    def __init__(self, answer: bytes | None = None) -> None:
+        self.answer = answer
+        self.asked = 0
+
+    def __call__(self) -> bytes:
+        self.asked += 1
+        if self.answer is None:
+            raise OSError("no route to host")
+        return self.answer
+
+
+class Clock:
+    time = datetime(2026, 6, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+async def test_charts_are_verified_against_the_public_good_instance() -> None:
+    verifier = SignatureVerifier(PublicGood(Repository(SIGSTORE.trusted_root)))
+
+    verified = await verifier.verify(
+        ARTIFACT, signed("bundle"), ChartVerification(), VerificationSecrets()
+    )
+
+    assert verified == [BY]
+
+
+async def test_what_came_with_the_library_counts_when_nothing_newer_can_be_had() -> None:
+    repository, clock = Repository(), Clock()
+    public_good = PublicGood(repository, clock)
+
+    assert await public_good.trusted_root() == embedded("trusted_root.json")
+    verifier = SignatureVerifier(public_good)
+    with pytest.raises(VerificationFailed, match="it proves no identity"):
+        await verifier.verify(
+            ARTIFACT, signed("bundle"), ChartVerification(), VerificationSecrets()
+        )
+    assert repository.asked == 1
+
+    repository.answer = SIGSTORE.trusted_root
+    clock.time += timedelta(hours=1)
+    assert await public_good.trusted_root() == SIGSTORE.trusted_root
+    repository.answer = None
+    clock.time += EVERY
+    assert await public_good.trusted_root() == SIGSTORE.trusted_root
+    assert repository.asked == 3
