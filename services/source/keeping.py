@@ -65,7 +65,6 @@ class Means:
     storage: Storage
     web: WebClient
     state: Path
-    verifier: Verifier | None = None  # of signatures, when it is not our own
     helm: HelmLimits = field(default_factory=HelmLimits)
     concurrent: int = CONCURRENT
     gates: frozenset[str] = frozenset()  # the feature gates that are open
@@ -165,7 +164,7 @@ def _registries(
     return _Registries(
         Registry(means.web),
         RegistryVisits(means.cluster, secrets, CloudRegistries(identities)),
-        means.verifier or Signatures(secrets),
+        Signatures(secrets),
     )
 
 

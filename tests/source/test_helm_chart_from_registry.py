@@ -1,17 +1,20 @@
+import base64
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.source.helm.registry_charts import CHART_CONTENT
-from services.source.oci.verifying import NotVerified, Verification
 from shared.credentials import Basic
 from tests.support.charts import a_chart
 from tests.support.eventually import eventually
+from tests.support.gate import Gate
 from tests.support.registry import (
     PASSWORD,
     USER,
@@ -20,8 +23,12 @@ from tests.support.registry import (
     htpasswd,
     running_registry,
 )
+from tests.support.signed_artifacts import simple_payload
 from tests.support.source_service import SourceService, a_source, condition, runs_of_charts
 
+KEY = ec.generate_private_key(ec.SECP256R1())
+PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+SIMPLE = "application/vnd.dev.cosign.simplesigning.v1+json"
 CONFIG = "application/vnd.cncf.helm.config.v1+json"
 SHOP = {"chart": "shop", "sourceRef": a_source("HelmRepository", "oci")}
 
@@ -174,47 +181,75 @@ async def test_an_address_that_is_none_is_told_by_the_chart(service: SourceServi
     assert "has a tag or a digest in it" in condition(stored, "Ready")["message"]
 
 
-@dataclass
-class Signers:
-    """Whoever knows about signatures, and which manifests it knows to be signed."""
-
-    signed: set[str] = field(default_factory=set)
-    asked: list[Verification] = field(default_factory=list)
-
-    async def verified(self, verification: Verification) -> None:
-        self.asked.append(verification)
-        if verification.artifact.digest not in self.signed:
-            raise NotVerified("failed to verify with provider 'cosign': no signature")
+async def sign(registry: RegistryServer, digest: str) -> None:
+    payload = simple_payload(digest)
+    signature = base64.b64encode(KEY.sign(payload, ec.ECDSA(hashes.SHA256()))).decode()
+    layer = Layer(payload, SIMPLE, {"dev.cosignproject.cosign/signature": signature})
+    await registry.push("team/shop", f"{digest.replace(':', '-')}.sig", [layer])
 
 
 async def test_only_a_chart_with_the_signature_is_stored(
-    idle_service: SourceService, registry: RegistryServer
+    service: SourceService, registry: RegistryServer
 ) -> None:
-    service, signers = idle_service, Signers()
     digest = await push(registry, "1.0.0")
-    async with service.running(verifier=signers):
-        await a_repository(service, registry)
-        verify = {"verify": {"provider": "cosign", "secretRef": {"name": "keys"}}}
-        await service.apply("HelmChart", "c", version="1.0.0", **SHOP, **verify)
-        refused = await service.not_ready("HelmChart", "c", "ChartVerificationError")
-        signers.signed.add(digest)
+    await a_repository(service, registry)
+    await service.secret("keys", **{"cosign.pub": PUBLIC})
+    verify = {"verify": {"provider": "cosign", "secretRef": {"name": "keys"}}}
+    await service.apply("HelmChart", "c", version="1.0.0", **SHOP, **verify)
 
-        await service.request("HelmChart", "c", "now")
-        stored = await service.ready("HelmChart", "c", "1.0.0")
-        asked = len(signers.asked)
-        await service.request("HelmChart", "c", "again")
-        await service.apply("HelmChart", "c", version="1.0.0", **SHOP)
-        unasked = await service.ready("HelmChart", "c", "1.0.0")
+    refused = await service.not_ready("HelmChart", "c", "ChartVerificationError")
 
-    assert condition(refused, "SourceVerified")["reason"] == "VerificationError"
-    assert condition(refused, "SourceVerified")["status"] == "False"
+    unverified = condition(refused, "SourceVerified")
+    assert (unverified["status"], unverified["reason"]) == ("False", "VerificationError")
+    assert "provider 'cosign'" in unverified["message"]
     assert condition(refused, "BuildFailed")["reason"] == "ChartVerificationError"
     assert condition(refused, "FetchFailed") == {}
     assert "artifact" not in refused["status"]
-    told = condition(stored, "SourceVerified")
-    assert (told["status"], told["reason"]) == ("True", "Succeeded")
-    assert told["message"] == "verified signature of version 1.0.0"
+    assert not (service.storage / "helmchart").exists()
+
+    await sign(registry, digest)
+    await service.request("HelmChart", "c", "now")
+    stored = await service.ready("HelmChart", "c", "1.0.0")
+
+    verified = condition(stored, "SourceVerified")
+    assert (verified["status"], verified["reason"]) == ("True", "Succeeded")
+    assert verified["message"] == "verified signature of version 1.0.0"
     assert condition(stored, "BuildFailed") == {}
-    assert signers.asked[0].owner == (service.namespace, "c")
-    assert len(signers.asked) == asked
-    assert condition(unasked, "SourceVerified") == {}
+
+    await service.apply("HelmChart", "c", version="1.0.0", **SHOP)
+    await service.until("HelmChart", "c", lambda o: condition(o, "SourceVerified") == {})
+
+
+async def test_what_was_stored_before_is_verified_once_that_is_asked_for(
+    service: SourceService, registry: RegistryServer
+) -> None:
+    await push(registry, "1.0.0")
+    await a_repository(service, registry)
+    await service.secret("keys", **{"cosign.pub": PUBLIC})
+    await service.apply("HelmChart", "c", version="1.0.0", **SHOP)
+    await service.ready("HelmChart", "c", "1.0.0")
+    verify = {"verify": {"provider": "cosign", "secretRef": {"name": "keys"}}}
+
+    await service.apply("HelmChart", "c", version="1.0.0", **SHOP, **verify)
+    await service.not_ready("HelmChart", "c", "ChartVerificationError")
+    again = await service.request("HelmChart", "c", "again")
+
+    assert condition(again, "Ready")["reason"] == "ChartVerificationError"
+
+
+async def test_an_idle_chart_of_a_range_asks_for_the_tags_alone(
+    service: SourceService, registry: RegistryServer
+) -> None:
+    await push(registry, "1.0.0")
+    async with Gate.before(f"http://{registry.host}") as between:
+        place = f"oci://{between.url.removeprefix('http://')}/team"
+        await service.apply("HelmRepository", "oci", url=place, type="oci", insecure=True)
+        await service.apply("HelmChart", "c", version="1.x", **SHOP, interval="100ms")
+        await service.ready("HelmChart", "c", "1.0.0")
+        between.seen.clear()
+        service.gate.seen.clear()
+
+        await eventually(lambda: between.count("GET"), lambda count: count >= 3)
+
+        assert set(between.seen) == {"GET /v2/team/shop/tags/list?n=1000"}
+        assert service.requests() == []

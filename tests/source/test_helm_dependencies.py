@@ -33,6 +33,16 @@ def needs(name: str, repository: str, version: str = "1.x", **more: Any) -> dict
     return {"name": name, "repository": repository, "version": version, **more}
 
 
+def demanding(path: str, api: str, demands: list[dict[str, Any]]) -> dict[str, str]:
+    described = {"apiVersion": api, "description": "<b> & c"}
+    if api == "v2":
+        return {f"{path}/Chart.yaml": chart_yaml("shop", "1.0.0", *demands, **described)}
+    return {
+        f"{path}/Chart.yaml": chart_yaml("shop", "1.0.0", **described),
+        f"{path}/requirements.yaml": yaml.safe_dump({"dependencies": demands}),
+    }
+
+
 @pytest.fixture
 async def registry(tmp_path: Path) -> Any:
     async with running_registry(tmp_path / "registry") as server:
@@ -77,7 +87,7 @@ async def source(service: SourceService, git_server: GitServer, tmp_path: Path) 
 
 def as_said(files: Mapping[str, bytes]) -> dict[str, Any]:
     """What YAML says, not how."""
-    told = {"Chart.yaml", "Chart.lock"}
+    told = {"Chart.yaml", "Chart.lock", "requirements.lock"}
     return {
         path: yaml.safe_load(content) if path.rpartition("/")[2] in told else content
         for path, content in files.items()
@@ -88,9 +98,11 @@ def unpacked(path: Path) -> dict[str, bytes]:
     return {entry.path: entry.content for entry in unpack(path.read_bytes())}
 
 
+@pytest.mark.parametrize("api", ["v1", "v2"])
 async def test_a_build_has_the_content_that_helm_builds(
-    source: Source, charts: ChartServer, registry: RegistryServer, tmp_path: Path
+    source: Source, charts: ChartServer, registry: RegistryServer, tmp_path: Path, api: str
 ) -> None:
+    """With a version 1 of the API, demands and lock are in files of their own."""
     for name, version in (("redis", "1.0.0"), ("redis", "1.2.0"), ("redis", "2.0.0")):
         charts.publish(name, version)
     charts.publish("vendored", "1.0.0")
@@ -99,13 +111,13 @@ async def test_a_build_has_the_content_that_helm_builds(
     demands = [
         needs("redis", charts.url, "^1.0.0", condition="redis.enabled", tags=["a", "b"]),
         needs("redis", f"{charts.url}/", "^1.0.0", alias="cache", **IMPORTS),
-        needs("queue", registry.url("charts"), "3.0.1+b1"),
+        needs("queue", registry.url("charts"), "3.x"),
         needs("common", "file://../common", ">=0.1.0 <1"),
         needs("vendored", charts.url, "1.0.0"),
     ]
     await source.commit(
         {
-            "charts/shop/Chart.yaml": chart_yaml("shop", "1.0.0", *demands, description="<b> & c"),
+            **demanding("charts/shop", api, demands),
             "charts/shop/values.yaml": "a: 1\n",
             "charts/shop/templates/a.yaml": "x: 1\n",
             "charts/shop/charts/vendored-1.0.0.tgz": charts.charts["vendored-1.0.0.tgz"],
@@ -120,7 +132,8 @@ async def test_a_build_has_the_content_that_helm_builds(
     helm, shop = HelmProgram(tmp_path / "helm"), source.folder / "charts/shop"
     await helm.run("repo", "add", "charts", charts.url)
     await helm.run("dependency", "update", shop, "--plain-http")
-    await source.commit({"charts/shop/Chart.lock": (shop / "Chart.lock").read_bytes()})
+    (lock,) = shop.glob("*.lock")
+    await source.commit({f"charts/shop/{lock.name}": lock.read_bytes()})
     charts.publish("redis", "1.9.0")  # newer than the lock
 
     packed = await helm.package(shop)

@@ -41,7 +41,10 @@ class ChartSignatures:
     def check_of(
         self, chart: HelmChart, repository: HelmRepository, *, fresh: bool
     ) -> SignatureCheck | None:
-        """`fresh`: its Secrets are to be read again. None when the spec asks for no signature; raises when it cannot have one."""
+        """None when the spec asks for no signature; raises when the chart cannot have one.
+
+        `fresh`: the Secrets that it is checked with are to be read again.
+        """
         asked, verifier = chart.spec.verify, self._verifier
         if asked is None:
             return None
