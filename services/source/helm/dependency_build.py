@@ -9,12 +9,13 @@ import asyncio
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from services.source.endings import BuildFailed, FetchFailed, FetchStalled
 from services.source.helm.chart_files import METADATA, Chart, ChartError
 from services.source.helm.chart_repository import ChartRepository, NoSuchChart
 from services.source.helm.dependencies import Dependency, DependencyError, dependencies_of
-from services.source.helm.repositories import SCHEMES, ChartRepositories, normalised
+from services.source.helm.repositories import SCHEMES, normalised
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from services.source.semver import InvalidVersion, Range, Version
 from shared.archive import Entry, Limits
@@ -37,8 +38,13 @@ class Build:
     fetched: dict[tuple[str, str, str], Chart] = field(default_factory=dict)
 
 
+class Addresses(Protocol):
+    async def at(self, url: str, namespace: str) -> ChartRepository:
+        """The repository of charts at an address, as somebody of the namespace sees it."""
+
+
 class DependencyBuilder:
-    def __init__(self, repositories: ChartRepositories) -> None:
+    def __init__(self, repositories: Addresses) -> None:
         self._repositories = repositories
 
     async def complete(self, chart: Chart, path: str, build: Build) -> Chart:
