@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import io
 import json
 import ssl
 import subprocess
@@ -135,7 +136,8 @@ class RegistryServer:
         self, session: aiohttp.ClientSession, url: str, content: bytes, media_type: str
     ) -> None:
         headers = {"Content-Type": media_type}
-        async with session.put(url, data=content, headers=headers, ssl=self._context()) as answer:
+        body = io.BytesIO(content)
+        async with session.put(url, data=body, headers=headers, ssl=self._context()) as answer:
             assert answer.status == 201, await answer.text()
 
 

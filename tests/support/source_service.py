@@ -155,8 +155,8 @@ class SourceService:
             return {entry.path: entry.content for entry in unpack(file)}
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """The service at work, from a start to its end."""
+    async def running(self, **different: Any) -> AsyncIterator[None]:
+        """The service at work, from a start to its end; with other means than its own."""
         self.storage.mkdir(exist_ok=True)
         storage = Storage(self.storage, "to be known")
         runner = web.AppRunner(file_server(storage), access_log=None)
@@ -180,6 +180,7 @@ class SourceService:
                     web=http,
                     state=self.folder,
                     cross_namespace=self.cross_namespace,
+                    **different,
                 )
                 self.caches = caches = self.watching(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)

@@ -16,7 +16,6 @@ from services.source.oci.verifying import (
 )
 from shared.outcomes import ConditionMark, Failed, Marks
 from shared.resources.source import HelmChart, HelmRepository
-from shared.unserved import refuse_unserved
 
 CHART_VERIFICATION_ERROR = "ChartVerificationError"
 
@@ -35,12 +34,17 @@ class ChartNotVerified(Failed):
 
 
 class ChartSignatures:
-    def __init__(self, registry: Registry, verifier: Verifier | None = None) -> None:
+    def __init__(self, registry: Registry, verifier: Verifier) -> None:
         self._registry = registry
         self._verifier = verifier
 
-    def check_of(self, chart: HelmChart, repository: HelmRepository) -> SignatureCheck | None:
-        """None when the spec asks for no signature; raises when it cannot have one."""
+    def check_of(
+        self, chart: HelmChart, repository: HelmRepository, *, fresh: bool
+    ) -> SignatureCheck | None:
+        """None when the spec asks for no signature; raises when the chart cannot have one.
+
+        `fresh`: the Secrets that it is checked with are to be read again.
+        """
         asked, verifier = chart.spec.verify, self._verifier
         if asked is None:
             return None
@@ -50,16 +54,13 @@ class ChartSignatures:
                 f"and HelmRepository {repository.key} is not of type oci",
                 reason=CHART_VERIFICATION_ERROR,
             )
-        if verifier is None:
-            refuse_unserved(chart, {"verify": "signature verification"})
-            return None
 
         async def check(place: Repository, manifest: Descriptor) -> None:
             reader = RepositoryReader(place, self._registry)
             try:
                 await verifier.verified(
                     Verification(
-                        owner=chart.key, asked=asked, artifact=manifest, reader=reader, fresh=False
+                        owner=chart.key, asked=asked, artifact=manifest, reader=reader, fresh=fresh
                     )
                 )
             except NotVerified as error:

@@ -9,12 +9,13 @@ import asyncio
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from services.source.endings import BuildFailed, FetchFailed, FetchStalled
 from services.source.helm.chart_files import METADATA, Chart, ChartError
 from services.source.helm.chart_repository import ChartRepository, NoSuchChart
 from services.source.helm.dependencies import Dependency, DependencyError, dependencies_of
-from services.source.helm.repositories import SCHEMES, ChartRepositories
+from services.source.helm.repositories import SCHEMES, normalised
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from services.source.semver import InvalidVersion, Range, Version
 from shared.archive import Entry, Limits
@@ -34,10 +35,16 @@ class Build:
     limits: Limits
     resolved: int = 0
     opened: dict[str, ChartRepository] = field(default_factory=dict)
+    fetched: dict[tuple[str, str, str], Chart] = field(default_factory=dict)
+
+
+class Addresses(Protocol):
+    async def at(self, url: str, namespace: str) -> ChartRepository:
+        """The repository of charts at an address, as somebody of the namespace sees it."""
 
 
 class DependencyBuilder:
-    def __init__(self, repositories: ChartRepositories) -> None:
+    def __init__(self, repositories: Addresses) -> None:
         self._repositories = repositories
 
     async def complete(self, chart: Chart, path: str, build: Build) -> Chart:
@@ -97,7 +104,13 @@ class DependencyBuilder:
         return await self._complete(chart, (*paths, path), build)
 
     async def _remote(self, dependency: Dependency, build: Build) -> Chart:
-        url = dependency.repository
+        url = normalised(dependency.repository)
+        same = (dependency.name, dependency.version, url)
+        if same not in build.fetched:  # another time under another alias, or deeper down
+            build.fetched[same] = await self._fetched(dependency, url, build)
+        return build.fetched[same]
+
+    async def _fetched(self, dependency: Dependency, url: str, build: Build) -> Chart:
         if url not in build.opened:
             build.opened[url] = await self._repositories.at(url, build.namespace)
         try:

@@ -66,7 +66,8 @@ class HelmChartReconciler:
         if artifact and theirs and _has_seen(chart, theirs):
             return await self._unchanged(chart, artifact, theirs, run)
         async with run.idle():
-            candidate = await self._candidate(chart, source, theirs)
+            fresh = run.requested or not is_settled(chart)
+            candidate = await self._candidate(chart, source, theirs, fresh=fresh)
         if artifact and _is_as(chart, artifact, candidate):
             return await self._unchanged(chart, artifact, theirs, run)
         await _announce(candidate, run, artifact_exists=artifact is not None)
@@ -101,10 +102,10 @@ class HelmChartReconciler:
         return source, source.status.artifact
 
     async def _candidate(
-        self, chart: HelmChart, source: Source, artifact: Artifact | None
+        self, chart: HelmChart, source: Source, artifact: Artifact | None, *, fresh: bool
     ) -> Candidate:
         if isinstance(source, HelmRepository):
-            return await self._sources.remote.candidate(chart, source)
+            return await self._sources.remote.candidate(chart, source, fresh=fresh)
         assert artifact  # noqa: S101  (else the chart would wait for it)
         return await self._sources.local.candidate(chart, source, artifact)
 

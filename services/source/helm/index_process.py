@@ -40,7 +40,7 @@ class IndexReader:
 
 async def _in_a_process(raw: BinaryIO, into: BinaryIO) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", __name__),
+        *(sys.executable, "-P", "-m", __name__),
         env={"PYTHONPATH": str(_ROOT), "PATH": os.defpath},
         stdin=raw,
         stdout=into,

@@ -64,12 +64,8 @@ class ChartRegistry:
 
     def _visit(self, name: str) -> Visit:
         spec = self._repository.spec
-        try:
-            place = Repository.parse(f"{spec.url.rstrip('/')}/{name}")
-        except InvalidAddress as error:
-            raise FetchStalled(f"spec.url: {error}", reason="URLInvalid") from error
         return Visit(
-            repository=place,
+            repository=_place(spec.url, name),
             namespace=self._repository.metadata.namespace,
             deadline=timeout_of(self._repository),
             provider=spec.provider,
@@ -108,6 +104,18 @@ class ChartRegistry:
                 raise NoSuchChart(str(error)) from error
             reason = AUTHENTICATION_FAILED if error.refused else "Failed"
             raise FetchFailed(str(error), reason=reason) from error
+
+
+def _place(url: str, name: str) -> Repository:
+    """A chart's own repository, below the address of them all."""
+    try:
+        Repository.parse(f"{url.rstrip('/')}/chart")
+    except InvalidAddress as error:
+        raise FetchStalled(f"spec.url: {error}", reason="URLInvalid") from error
+    try:
+        return Repository.parse(f"{url.rstrip('/')}/{name}")
+    except InvalidAddress as error:
+        raise NoSuchChart(str(error)) from error
 
 
 def _is_exact(wanted: str) -> bool:

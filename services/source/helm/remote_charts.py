@@ -41,8 +41,11 @@ class RemoteCharts:
         self._signatures = signatures
         self._limits = limits
 
-    async def candidate(self, chart: HelmChart, repository: HelmRepository) -> Candidate:
-        check = self._signatures.check_of(chart, repository)
+    async def candidate(
+        self, chart: HelmChart, repository: HelmRepository, *, fresh: bool
+    ) -> Candidate:
+        """`fresh`: what its signature is checked with is to be read again."""
+        check = self._signatures.check_of(chart, repository, fresh=fresh)
         try:
             place = await self._repositories.open(repository)
             found = await place.find(chart.spec.chart, chart.spec.version)

@@ -44,6 +44,6 @@ def _sources(means: Means, caches: Caches, doors: Doors, downloads: HelmDownload
         caches.helm,
         caches.git,
         caches.buckets,
-        RemoteCharts(repositories, ChartSignatures(doors.registry), means.helm),
+        RemoteCharts(repositories, ChartSignatures(doors.registry, doors.signatures), means.helm),
         LocalCharts(means.storage, DependencyBuilder(repositories), means.helm),
     )
