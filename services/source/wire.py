@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp_socks import ProxyConnector, ProxyError
+from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -35,6 +35,7 @@ T = TypeVar("T")
 THREADS = 4
 BUFFER = 256 * 1024
 LARGEST_ANSWER = 16 * 1024 * 1024  # of what a library holds in memory: a page of a thousand names
+_PROXY_ERRORS = (ProxyError, ProxyConnectionError, ProxyTimeoutError)  # with no base in common
 
 
 class WireError(Exception):
@@ -115,7 +116,7 @@ class Wire:
             return asyncio.run_coroutine_threadsafe(self._tracked(work), self._loop).result()
         except CancelledError as error:
             raise WireError(url, "no complete answer in time") from error
-        except (aiohttp.ClientError, ProxyError, OSError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, *_PROXY_ERRORS, OSError, ValueError) as error:
             raise WireError(url, error or type(error).__name__) from error
 
     async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:
