@@ -95,7 +95,7 @@ async def _federated(account: CloudAccount, wire: Wire, scope: str) -> Expiring[
 def _token(credential: Callable[[], Any], scope: str) -> Expiring[Bearer]:
     try:
         given = credential().get_token(scope)
-    except (AzureError, ValueError) as error:
+    except (AzureError, ValueError, TypeError, KeyError) as error:
         problem = str(error).partition("\n")[0][:_LONGEST]
         raise IdentityError(f"Azure gives no token: {problem}") from error
     register(given.token)

@@ -58,7 +58,7 @@ def _refreshed(
     try:
         credentials = credentials_with(request)
         credentials.refresh(request)
-    except (GoogleAuthError, RequestException, ValueError) as error:
+    except (GoogleAuthError, RequestException, ValueError, TypeError, KeyError) as error:
         problem = str(error.args[0] if error.args else error)[:_LONGEST]
         raise IdentityError(f"Google gives no token: {problem}") from error
     token: str = credentials.token
