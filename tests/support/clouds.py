@@ -101,7 +101,8 @@ class Clouds:
             self._require_account(str(form["client_assertion"]), "api://AzureADTokenExchange")
         else:
             assert form["client_secret"] == "canary-client-secret"
-        token = f"canary-entra {form['scope']}".split("/.default")[0].replace(" ", "-")
+        scope = str(form["scope"])
+        token = f"canary-entra-{scope.partition('/.default')[0]}"
         return web.json_response(
             {"access_token": token, "expires_in": 3600, "token_type": "Bearer"}
         )

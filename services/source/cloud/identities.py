@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from services.source.cloud.accounts import CloudAccount
+from services.source.cloud.audiences import matched
 from services.source.cloud.kept import Expiring, Kept
 from services.source.cloud.tokens import Application, CloudToken, IdentityError, TokenRequest
 from services.source.endings import FetchFailed, FetchStalled
@@ -42,6 +43,8 @@ class CloudIdentities:
                 f"{ask.service_account}, enable the feature gate {OBJECT_LEVEL}",
                 reason="FeatureGateDisabled",
             )
+        async with _translated():
+            matched(ask)  # also when the token is known already
         return await self._tokens.get(_as_key(ask), lambda: self._ask(ask))
 
     async def storage_token(self, application: Application, proxy: Proxy | None) -> Bearer:
