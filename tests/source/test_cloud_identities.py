@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.source.cloud import AwsKeys, CloudIdentities, TokenRequest, aws_session
+from services.source.cloud import AwsKeys, CloudIdentities, TokenRequest
 from services.source.cloud.accounts import CloudAccount
 from services.source.cloud.identities import OBJECT_LEVEL
 from services.source.cloud.tokens import AudienceKind, ClientSecret, Provider
@@ -21,15 +20,8 @@ from shared.cluster.client import Cluster
 from shared.credentials import Basic, Bearer
 from shared.redaction import redact
 from shared.resources.meta import NamespacedName
-from tests.support.clouds import GSA, ROLE, Clouds, running_clouds
-from tests.support.holding import held
+from tests.support.clouds import ROLE, Clouds
 
-ANNOTATIONS = {
-    "eks.amazonaws.com/role-arn": ROLE,
-    "azure.workload.identity/client-id": "client-1",
-    "azure.workload.identity/tenant-id": "tenant-1",
-    "iam.gke.io/gcp-service-account": GSA,
-}
 ECR = "oci://123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop"
 ROLE_KEYS = AwsKeys("ASIAROLE", "canary-role-secret", "canary-role-session")
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -40,30 +32,6 @@ STORES: dict[Provider, str] = {
     "gcp": "https://storage.googleapis.com",
 }
 DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798"
-
-
-@pytest.fixture
-async def clouds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Clouds]:
-    async with held(running_clouds(tmp_path)) as running:
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
-        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://{running.metadata}/")
-        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", f"http://{running.metadata}")
-        monkeypatch.setenv("GCE_METADATA_HOST", running.metadata)
-        monkeypatch.setenv("GCE_METADATA_IP", running.metadata)
-        monkeypatch.setenv("HOME", str(tmp_path))
-        aws_session._session.cache_clear()
-        yield running
-        aws_session._session.cache_clear()
-
-
-@pytest.fixture
-async def account(cluster: Cluster, namespace: str, clouds: Clouds) -> NamespacedName:
-    metadata = {"name": "builder", "namespace": namespace, "annotations": ANNOTATIONS}
-    await cluster.apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}, manager="team"
-    )
-    clouds.subject = f"system:serviceaccount:{namespace}:builder"
-    return NamespacedName(namespace, "builder")
 
 
 @pytest.fixture

@@ -23,11 +23,13 @@ from penstock.local.certificates import LIFETIME
 from shared.clock import now
 from shared.credentials import Proxy
 from tests.support.forward_proxy import forward_proxy
+from tests.support.served import Answer
 
 HOSTS = (
     *("*.amazonaws.com", "*.us-east-1.amazonaws.com", "api.ecr.eu-west-1.amazonaws.com"),
     "api.ecr-public.us-east-1.amazonaws.com",
     *("login.microsoftonline.com", "*.azurecr.io"),
+    *("storage.googleapis.com", "*.blob.core.windows.net"),
     *("sts.googleapis.com", "iamcredentials.googleapis.com"),
 )
 ROLE = "arn:aws:iam::123456789012:role/builder"
@@ -42,15 +44,17 @@ class Clouds:
     seen: list[str] = field(default_factory=list)  # "METHOD host/path"
     proxy: Proxy | None = None
     metadata: str = ""  # host and port of the nodes' own service
+    role_keys: tuple[str, str, str] = ("ASIAROLE", "canary-role-secret", "canary-role-session")
+    others: dict[str, Answer] = field(default_factory=dict)  # by host
 
     def count(self, host: str) -> int:
         return sum(line.split(" ")[1].partition("/")[0] == host for line in self.seen)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(f"{request.method} {request.host}{request.path}")
         if self.refuse:
             return web.json_response({"error": "unauthorized_client"}, status=403)
-        handler = {
+        handler = self.others.get(request.host) or {
             "sts.us-east-1.amazonaws.com": self._aws_role,
             "api.ecr.eu-west-1.amazonaws.com": _ecr,
             "api.ecr-public.us-east-1.amazonaws.com": _ecr_public,
@@ -70,9 +74,9 @@ class Clouds:
         credentials = "".join(
             f"<{name}>{value}</{name}>"
             for name, value in {
-                "AccessKeyId": "ASIAROLE",
-                "SecretAccessKey": "canary-role-secret",
-                "SessionToken": "canary-role-session",
+                "AccessKeyId": self.role_keys[0],
+                "SecretAccessKey": self.role_keys[1],
+                "SessionToken": self.role_keys[2],
                 "Expiration": LATER,
             }.items()
         )

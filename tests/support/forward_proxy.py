@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 @dataclass
 class ForwardProxy:
-    """`leads_to` answers for every host that is asked for, where it is set."""
+    """`leads_to` answers for every host but this one, where it is set."""
 
     url: str = ""
     login: str = ""  # "name:password", when it wants one
@@ -58,7 +58,9 @@ class ForwardProxy:
     async def _there(self, target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         self.seen.append(target)
         host, _, port = target.rpartition(":")
-        return await asyncio.open_connection(*(self.leads_to or (host, int(port))))
+        if self.leads_to and host != "127.0.0.1":
+            host, port = self.leads_to[0], str(self.leads_to[1])
+        return await asyncio.open_connection(host, int(port))
 
 
 async def _both_ways(
