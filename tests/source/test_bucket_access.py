@@ -7,11 +7,17 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
 from penstock.local.certificates import certificates
+from services.source.bucket.place import require_sane_sts, s3_place
+from services.source.cloud.tokens import Where
+from services.source.endings import FetchStalled
 from shared.cluster.errors import Invalid
+from shared.resources.source import Bucket
+from shared.resources.source.bucket import BucketSpec
 from tests.support.eventually import eventually
 from tests.support.forward_proxy import forward_proxy
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
@@ -227,3 +233,51 @@ async def test_the_identity_of_a_service_account_needs_its_gate(
 
     assert condition(stored, "Stalled")["status"] == "True"
     assert "ObjectLevelWorkloadIdentity" in condition(stored, "Stalled")["message"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "place"),
+    [
+        ({"endpoint": "minio:9000"}, Where("us-east-1", "https://minio:9000", True)),
+        ({"endpoint": "minio", "region": "here"}, Where("here", "https://minio", True)),
+        (
+            {"endpoint": "s3.eu-west-1.amazonaws.com", "provider": "aws"},
+            Where("eu-west-1", "https://s3.eu-west-1.amazonaws.com", False),
+        ),
+        (
+            {"endpoint": "s3.amazonaws.com", "provider": "aws"},
+            Where("", "https://s3.amazonaws.com", False),
+        ),
+        (
+            {"endpoint": "oss-eu.aliyuncs.com", "region": "eu"},
+            Where("eu", "https://oss-eu.aliyuncs.com", False),
+        ),
+    ],
+)
+def test_the_endpoint_says_how_a_bucket_is_addressed(spec: dict[str, Any], place: Where) -> None:
+    given = msgspec.convert({"bucketName": "shop", "interval": "1m", **spec}, BucketSpec)
+
+    assert s3_place(given) == place
+
+
+@pytest.mark.parametrize(
+    ("provider", "sts", "said"),
+    [
+        ("gcp", STS, "takes no token service"),
+        ("aws", STS, "needs the token service 'aws'"),
+        ("aws", {**STS, "provider": "aws"}, "neither secretRef nor certSecretRef"),
+        ("generic", {"provider": "ldap", "endpoint": "https://x"}, "'ldap' needs secretRef"),
+    ],
+)
+def test_an_older_object_that_breaks_the_rules_stalls(
+    provider: str, sts: dict[str, Any], said: str
+) -> None:
+    spec = {"bucketName": "shop", "endpoint": "x", "interval": "1m"}
+    stored = Bucket.from_object(
+        {"metadata": {"name": "shop"}, "spec": {**spec, "provider": provider, "sts": sts}}
+    )
+
+    with pytest.raises(FetchStalled, match=said) as caught:
+        require_sane_sts(stored)
+
+    assert caught.value.reason == "InvalidSTSConfiguration"

@@ -181,6 +181,16 @@ async def test_what_a_cloud_refuses_is_told(
         assert "canary" not in str(caught.value)
 
 
+async def test_a_token_that_is_known_is_not_for_strangers_either(
+    identities: CloudIdentities, clouds: Clouds
+) -> None:
+    ask = an_ask("azure", "storage", BLOBS, clouds)
+    await identities.token(ask)
+
+    with pytest.raises(FetchFailed, match="is no https address"):
+        await identities.token(replace(ask, url="https://evil.example"))
+
+
 @pytest.mark.parametrize(
     ("provider", "kind", "url"),
     [

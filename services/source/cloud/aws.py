@@ -11,7 +11,6 @@ from services.source.cloud.accounts import CloudAccount, require
 from services.source.cloud.audiences import matched, require_sts
 from services.source.cloud.aws_session import (
     AwsError,
-    Where,
     aws_errors,
     aws_keys,
     client,
@@ -19,7 +18,7 @@ from services.source.cloud.aws_session import (
     own_keys,
 )
 from services.source.cloud.kept import Expiring
-from services.source.cloud.tokens import AwsKeys, CloudToken, IdentityError, TokenRequest
+from services.source.cloud.tokens import AwsKeys, CloudToken, IdentityError, TokenRequest, Where
 from services.source.wire import Wire
 from shared.clock import Now
 from shared.credentials import Basic

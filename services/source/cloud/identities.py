@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from importlib import import_module
 from typing import assert_never
 
 from services.source.cloud.accounts import CloudAccount
@@ -21,6 +22,11 @@ from shared.redaction import redact
 
 OBJECT_LEVEL = "ObjectLevelWorkloadIdentity"
 DEADLINE = timedelta(seconds=30)
+_LIBRARIES = {
+    "aws": "services.source.cloud.aws",
+    "azure": "services.source.cloud.entra",
+    "gcp": "services.source.cloud.google_tokens",
+}
 
 
 class CloudIdentities:
@@ -51,9 +57,10 @@ class CloudIdentities:
         """As an application that a Secret names. Raises FetchFailed."""
 
         async def ask() -> Expiring[Bearer]:
-            from services.source.cloud.entra import application_token
-
             async with _translated(), Wire.open(proxy=proxy) as wire:
+                await wire.call(import_module, _LIBRARIES["azure"])
+                from services.source.cloud.entra import application_token
+
                 return await application_token(application, wire)
 
         return await self._applications.get((application, proxy), ask)
@@ -62,6 +69,7 @@ class CloudIdentities:
         account = CloudAccount(self._cluster, ask.service_account) if ask.service_account else None
         # Who the controller is, its own environment says: no proxy of a tenant has a part in that.
         async with _translated(), Wire.open() as direct, Wire.open(proxy=ask.proxy) as wire:
+            await direct.call(import_module, _LIBRARIES[ask.provider])  # takes a second
             token = await self._of_provider(ask, wire, direct, account)
         return Expiring(token, token.expires_at)
 
