@@ -115,7 +115,7 @@ class Wire:
             return asyncio.run_coroutine_threadsafe(self._tracked(work), self._loop).result()
         except CancelledError as error:
             raise WireError(url, "no complete answer in time") from error
-        except (aiohttp.ClientError, *PROXY_ERRORS, OSError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, *PROXY_ERRORS, OSError, ValueError) as error:
             raise WireError(url, error or type(error).__name__) from error
 
     async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:

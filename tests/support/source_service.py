@@ -59,6 +59,7 @@ class SourceService:
     folder: Path
     gate: Gate  # between the service and the API server
     token: str  # the administrator's
+    gates: frozenset[str] = frozenset()
     told: MemoryRecorder = field(default_factory=MemoryRecorder)
     address: str = ""
     nats_url: str = ""  # without one nothing is copied there
@@ -179,6 +180,7 @@ class SourceService:
                     watcher_recorder=self.told,
                     web=http,
                     state=self.folder,
+                    gates=self.gates,
                     cross_namespace=self.cross_namespace,
                     **different,
                 )

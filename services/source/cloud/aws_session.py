@@ -4,12 +4,13 @@ A client has the keys that it is given, or signs nothing: it never falls back on
 may be allowed. That is asked for by name, with `own_keys`.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.session
@@ -22,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from services.source.cloud.tokens import AwsKeys
+from services.source.cloud.tokens import AwsKeys, Where
 from services.source.wire import Wire
 from shared.redaction import register
 
@@ -46,14 +47,6 @@ class AwsError(Exception):
     @property
     def refuses_us(self) -> bool:
         return self.status in _REFUSALS or self.code in _REFUSED
-
-
-class Where(NamedTuple):
-    """`endpoint` empty: the region's own."""
-
-    region: str = ""
-    endpoint: str = ""
-    path_style: bool = False
 
 
 @cache
@@ -87,8 +80,9 @@ def client(service: str, wire: Wire, keys: AwsKeys | None, where: Where) -> Any:
 
 
 def own_region() -> str:
-    """As the environment of the process says."""
-    return str(_session().get_config_variable("region") or DEFAULT_REGION)
+    """As the environment of the process says; botocore itself knows the older name alone."""
+    known = os.environ.get("AWS_REGION") or _session().get_config_variable("region")
+    return str(known or DEFAULT_REGION)
 
 
 def own_keys() -> AwsKeys | None:
