@@ -62,6 +62,7 @@ class SourceService:
     nats_url: str = ""  # without one nothing is copied there
     keeping: Keeping | None = None
     copies: ArtifactBlobs | None = None
+    bus: Bus | None = None
 
     @property
     def storage(self) -> Path:
@@ -171,6 +172,7 @@ class SourceService:
                 )
                 caches = Caches.of(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)
+                self.bus = bus
                 for cache in caches:
                     announce_artifacts(cache, bus, storage.path_index)
                 self.copies = copies_of(storage, caches, bus, 64 if self.nats_url else 0)
