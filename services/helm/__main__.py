@@ -14,6 +14,7 @@ from shared.events import Recorder
 from shared.service import run_service
 from shared.serving import side_doors
 from shared.settings import SettingError, Settings
+from shared.subjects import ARTIFACT_BLOBS
 
 CONCURRENT = 16
 
@@ -30,7 +31,7 @@ async def start(settings: Settings) -> None:
         ) as bus,
         Recorder.open(cluster, bus, controller=NAME, state=settings.state) as recorder,
         aiohttp.ClientSession() as session,
-        ArtifactCache(session, folder) as artifacts,
+        ArtifactCache(session, folder, objects=bus.objects(ARTIFACT_BLOBS)) as artifacts,
         Engine(settings.engine, readable=folder) as engine,
     ):
         means = Means(

@@ -17,7 +17,7 @@ from shared.resources.meta import NamespacedName
 from shared.service import run_service
 from shared.serving import side_doors
 from shared.settings import SettingError, Settings
-from shared.subjects import ARTIFACTS, REQUESTS
+from shared.subjects import ARTIFACT_BLOBS, ARTIFACTS, REQUESTS
 
 CONCURRENT = 16
 
@@ -34,7 +34,7 @@ async def start(settings: Settings) -> None:
         ) as bus,
         Recorder.open(cluster, bus, controller=NAME, state=settings.state) as recorder,
         aiohttp.ClientSession() as session,
-        ArtifactCache(session, folder) as artifacts,
+        ArtifactCache(session, folder, objects=bus.objects(ARTIFACT_BLOBS)) as artifacts,
         Engine(settings.engine, readable=folder) as engine,
     ):
         means = Means(

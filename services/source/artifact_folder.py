@@ -169,9 +169,13 @@ def _artifacts(folder: Path) -> Iterator[tuple[float, Path]]:
 
 
 def _debris(folder: Path) -> Iterator[Path]:
-    """A run is alone with its owner's folder, so a partial file is a dead run's."""
+    """A run is alone with its owner's folder, so a partial file is a dead run's.
+
+    Links that lead nowhere are Flux's: it had a latest.tar.gz of Git repositories once.
+    """
     for entry in _entries(folder):
-        if entry.name.startswith(_PARTIAL):
+        leads_nowhere = entry.is_symlink() and not (folder / entry.name).exists()
+        if entry.name.startswith(_PARTIAL) or leads_nowhere:
             yield folder / entry.name
         elif entry.name.startswith((_ABOUT, _PATHS)):
             artifact = entry.name.removeprefix(_ABOUT).removeprefix(_PATHS)

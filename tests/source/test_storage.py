@@ -111,6 +111,7 @@ async def test_expired_and_surplus_artifacts_go_and_the_current_one_stays(
     (current.parent / ".partial-dead").write_text("half")
     (current.parent / "expired.lock").write_text("")
     (current.parent / "latest.tar.gz").symlink_to("current")
+    (current.parent / "dangling.tar.gz").symlink_to("none")
 
     removed = await storage.collect(SHOP, keep="gitrepository/team/shop/current")
 
