@@ -140,7 +140,9 @@ class ArtifactBlobs:
         return found
 
     async def _add(self, there: Set[str]) -> None:
-        for digest, (owner, artifact) in self._named().items():
+        named = self._named()
+        self._refused = {each: when for each, when in self._refused.items() if each in named}
+        for digest, (owner, artifact) in named.items():
             if digest in there or self._was_refused(digest):
                 continue
             try:

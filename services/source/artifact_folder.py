@@ -44,9 +44,8 @@ DEFAULT_RETENTION = Retention()
 
 
 @contextmanager
-def partial_file(folder: Path, algorithm: str) -> Iterator[ArtifactFile]:
+def partial_file(folder: Path, algorithm: str, earlier: Path | None) -> Iterator[ArtifactFile]:
     """Gone at the end, but for what was published."""
-    earlier = _newest(folder)
     descriptor, name = mkstemp(dir=folder, prefix=_PARTIAL)
     os.close(descriptor)
     partial = Path(name)
@@ -102,6 +101,10 @@ def discard(path: Path) -> None:
         each.unlink(missing_ok=True)
 
 
+def newest(folder: Path) -> Path | None:
+    return max(_artifacts(folder), default=(0.0, None))[1]
+
+
 def collect(folder: Path, kept: str, retention: Retention, now: float) -> list[Path]:
     """Remove what is out of date but `kept`; no more at a time than is done in a moment."""
     deadline = time.monotonic() + SCAN_TIME.total_seconds()
@@ -154,10 +157,6 @@ def _beside(path: Path, prefix: str) -> Path:
 
 def _all_beside(path: Path) -> tuple[Path, Path]:
     return _beside(path, _ABOUT), _beside(path, _PATHS)
-
-
-def _newest(folder: Path) -> Path | None:
-    return max(_artifacts(folder), default=(0.0, None))[1]
 
 
 def _artifacts(folder: Path) -> Iterator[tuple[float, Path]]:
