@@ -5,10 +5,11 @@ when a hundred objects ask for it together, and what nobody asked for lately mak
 """
 
 import asyncio
+import logging
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -18,9 +19,13 @@ from weakref import WeakValueDictionary
 import aiohttp
 
 from shared.digests import Hasher, InvalidDigest, algorithm_of, hasher
+from shared.line import BusError
+from shared.object_store import ObjectStore
 from shared.outcomes import Failed, Waiting
 from shared.redaction import redact
 from shared.resources.meta import Artifact
+
+log = logging.getLogger(__name__)
 
 MAX_PACKED = 256 * 1024 * 1024  # above what our own sources pack; a stranger's may be larger
 MAX_CACHED_BYTES = 1024 * 1024 * 1024
@@ -47,10 +52,13 @@ class ArtifactCache:
         session: aiohttp.ClientSession,
         folder: Path,
         *,
+        objects: ObjectStore | None = None,
         max_bytes: int = MAX_CACHED_BYTES,
         max_count: int = MAX_CACHED_COUNT,
     ) -> None:
+        """`objects` has copies, for when the source is away."""
         self._session = session
+        self._objects = objects
         self._folder = folder
         self._max_bytes = max_bytes
         self._max_count = max_count
@@ -72,11 +80,18 @@ class ArtifactCache:
         async with lock:
             path = self._folder / _file_name(artifact)
             if artifact.digest not in self._sizes:
-                await fetch(self._session, artifact, path)
+                await self._fetch(artifact, path)
                 self._sizes[artifact.digest] = path.stat().st_size
             self._sizes.move_to_end(artifact.digest)
             self._make_room()
             return path
+
+    async def _fetch(self, artifact: Artifact, path: Path) -> None:
+        try:
+            await fetch(self._session, artifact, path)
+        except (ArtifactFailed, ArtifactMissing):
+            if self._objects is None or not await _copy(self._objects, artifact, path):
+                raise
 
     def _make_room(self) -> None:
         """The one used last always stays, however large."""
@@ -118,38 +133,57 @@ def _is_passing(error: Exception) -> bool:
 
 
 async def _download(session: aiohttp.ClientSession, artifact: Artifact, into: Path) -> None:
+    # A redirect could lead a stranger's request out of the cluster, and no source sends one.
+    async with session.get(
+        local_url(artifact.url),
+        allow_redirects=False,
+        headers={"Accept-Encoding": "identity"},
+        timeout=aiohttp.ClientTimeout(total=ATTEMPT.total_seconds()),
+    ) as answer:
+        if answer.status == 404:
+            raise ArtifactMissing(f"artifact not found at {artifact.url}")
+        if answer.status != 200:
+            raise aiohttp.ClientResponseError(
+                answer.request_info, (), status=answer.status, message=answer.reason or ""
+            )
+        await _save_verified(answer.content.iter_chunked(256 * 1024), artifact, into)
+
+
+async def _copy(objects: ObjectStore, artifact: Artifact, into: Path) -> bool:
+    """From the object store, under the same digest; whether it was there."""
+    try:
+        async with asyncio.timeout(ATTEMPT.total_seconds()):
+            blob = await objects.find(artifact.digest)
+            if blob is None:
+                return False
+            await _save_verified(objects.read(blob), artifact, into)
+    except (BusError, ArtifactFailed, OSError, TimeoutError) as error:
+        log.info("not in the object store", extra={"url": artifact.url, "error": str(error)})
+        return False
+    return True
+
+
+async def _save_verified(content: AsyncIterator[bytes], artifact: Artifact, into: Path) -> None:
+    """The file gets its name after its bytes were found to be right."""
     partial = into.with_name(f"{into.name}.partial")
     try:
-        # A redirect could lead a stranger's request out of the cluster, and no source sends one.
-        async with session.get(
-            local_url(artifact.url),
-            allow_redirects=False,
-            headers={"Accept-Encoding": "identity"},
-            timeout=aiohttp.ClientTimeout(total=ATTEMPT.total_seconds()),
-        ) as answer:
-            if answer.status == 404:
-                raise ArtifactMissing(f"artifact not found at {artifact.url}")
-            if answer.status != 200:
-                raise aiohttp.ClientResponseError(
-                    answer.request_info, (), status=answer.status, message=answer.reason or ""
-                )
-            await _save_verified(answer.content, artifact, partial)
+        with _create(partial) as file:
+            await _verify(content, artifact, file)
         partial.replace(into)
     finally:
         partial.unlink(missing_ok=True)
 
 
-async def _save_verified(content: aiohttp.StreamReader, artifact: Artifact, partial: Path) -> None:
+async def _verify(content: AsyncIterator[bytes], artifact: Artifact, file: BinaryIO) -> None:
     algorithm = _algorithm_of(artifact)
     digest, size = _hasher(algorithm), 0
     limit = MAX_PACKED if artifact.size is None else min(artifact.size, MAX_PACKED)
-    with _create(partial) as file:
-        async for chunk in content.iter_chunked(256 * 1024):
-            size += len(chunk)
-            if size > limit:
-                raise ArtifactFailed(f"{artifact.url} is larger than {limit} bytes")
-            digest.update(chunk)
-            file.write(chunk)
+    async for chunk in content:
+        size += len(chunk)
+        if size > limit:
+            raise ArtifactFailed(f"{artifact.url} is larger than {limit} bytes")
+        digest.update(chunk)
+        file.write(chunk)
     found = f"{algorithm}:{digest.hexdigest()}"
     if found != artifact.digest:
         raise ArtifactFailed(

@@ -14,6 +14,7 @@ from shared.engine import Engine
 from shared.events import Recorder
 from shared.serving import side_doors
 from shared.settings import SettingError, Settings
+from shared.subjects import ARTIFACT_BLOBS
 
 
 class Doors(NamedTuple):
@@ -43,7 +44,7 @@ async def rendering_doors(
         ) as bus,
         Recorder.open(cluster, bus, controller=controller, state=settings.state) as recorder,
         aiohttp.ClientSession() as session,
-        ArtifactCache(session, folder) as artifacts,
+        ArtifactCache(session, folder, objects=bus.objects(ARTIFACT_BLOBS)) as artifacts,
         Engine(settings.engine, readable=folder) as engine,
     ):
         yield Doors(cluster, bus, recorder, artifacts, engine, ready)

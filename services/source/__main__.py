@@ -65,12 +65,11 @@ async def start(settings: Settings) -> None:
             kind, namespace, name = asked.names
             keeping.controllers[kind].look_at(NamespacedName(namespace, name))
 
-        async with caches.running():
+        async with caches.running(), asyncio.TaskGroup() as group:
             bus.hints(REQUESTS, [REQUESTS.every(kind) for kind in keeping.controllers], requested)
+            group.create_task(copies.run())
             ready.set()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(copies.run())
-                await keeping.run()
+            await keeping.run()
 
 
 if __name__ == "__main__":

@@ -22,13 +22,15 @@ from shared.cluster.watch_cache import WatchCache
 from shared.digests import digest_of
 from shared.line import BusError
 from shared.object_store import MAXIMUM_EXCEEDED, PIECE, ObjectStore
-from shared.resources.meta import Artifact
+from shared.resources.meta import Artifact, Resource
 from shared.streams import Refused
 from shared.subjects import ARTIFACT_BLOBS, MIB
 
+Source = Resource[Any, Any]
 log = logging.getLogger(__name__)
 
 AGAIN = timedelta(minutes=5)  # although nobody said that anything changed
+SOON = timedelta(seconds=15)  # after a failure
 SETTLE = timedelta(seconds=1)  # changes come together
 GRACE = timedelta(minutes=10)
 
@@ -65,21 +67,27 @@ class ArtifactBlobs:
         self._names, self._loose = _Unwanted(), _Unwanted()
         self._refused: dict[str, timedelta] = {}  # when there was no room for them
         self._complaint = ""
+        self._looked: timedelta | None = None  # when uploads that broke off were looked for
 
     async def run(self) -> None:
         """For ever; cancel to stop."""
         if not self._max_bytes:
             return
         for cache in self._caches:
-            cache.on_change(lambda before, after: self._changed.set())
+            cache.on_change(self._notice)
             await cache.synced()
         while True:
             await self._store.connected()
             self._changed.clear()
-            await self.bring_up_to_date()
-            await self._pause()
+            try:
+                done = await self.bring_up_to_date()
+            except Exception:
+                # A bug, or a disk that cannot be read: the service works without copies.
+                log.exception("copying artifacts to NATS ended in an unexpected error")
+                done = False
+            await self._pause(AGAIN if done else SOON)
 
-    async def bring_up_to_date(self) -> None:
+    async def bring_up_to_date(self) -> bool:
         """Add what is named and not there, remove what is there and was not named for long."""
         try:
             await self._store.ensure(self._max_bytes)
@@ -90,8 +98,13 @@ class ArtifactBlobs:
             await self._remove_loose()
         except BusError as error:
             self._complain(str(error))
-        else:
-            self._complaint = "" if not self._refused else self._complaint
+            return False
+        self._complaint = "" if not self._refused else self._complaint
+        return True
+
+    def _notice(self, before: Source | None, after: Source | None) -> None:
+        if _digest(before) != _digest(after):
+            self._changed.set()
 
     async def _learn(self, there: Set[str]) -> None:
         """Which path indexes the artifacts refer to that are there."""
@@ -106,7 +119,10 @@ class ArtifactBlobs:
                 await self._store.remove(name)
 
     async def _remove_loose(self) -> None:
-        """What uploads left behind that broke off."""
+        """What uploads left behind that broke off. To find it costs a question per blob."""
+        if self._looked is not None and _monotonic() - self._looked < self.grace:
+            return
+        self._looked = _monotonic()
         for nuid in self._loose.longer_than(self.grace, await self._store.loose()):
             await self._store.drop(nuid)
 
@@ -124,7 +140,9 @@ class ArtifactBlobs:
         return found
 
     async def _add(self, there: Set[str]) -> None:
-        for digest, (owner, artifact) in self._named().items():
+        named = self._named()
+        self._refused = {each: when for each, when in self._refused.items() if each in named}
+        for digest, (owner, artifact) in named.items():
             if digest in there or self._was_refused(digest):
                 continue
             try:
@@ -156,9 +174,9 @@ class ArtifactBlobs:
             self._indexes[artifact.digest] = index
             self._refused.pop(artifact.digest, None)
 
-    async def _pause(self) -> None:
+    async def _pause(self, at_most: timedelta) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(AGAIN.total_seconds()):
+            async with asyncio.timeout(at_most.total_seconds()):
                 await self._changed.wait()
         await asyncio.sleep(SETTLE.total_seconds())
 
@@ -167,6 +185,11 @@ class ArtifactBlobs:
         if said != self._complaint:
             self._complaint = said
             log.warning("artifacts are not copied to NATS", extra={"error": said})
+
+
+def _digest(source: Source | None) -> str:
+    artifact: Artifact | None = source.status.artifact if source else None
+    return artifact.digest if artifact else ""
 
 
 def copies_of(

@@ -44,9 +44,8 @@ DEFAULT_RETENTION = Retention()
 
 
 @contextmanager
-def partial_file(folder: Path, algorithm: str) -> Iterator[ArtifactFile]:
+def partial_file(folder: Path, algorithm: str, earlier: Path | None) -> Iterator[ArtifactFile]:
     """Gone at the end, but for what was published."""
-    earlier = _newest(folder)
     descriptor, name = mkstemp(dir=folder, prefix=_PARTIAL)
     os.close(descriptor)
     partial = Path(name)
@@ -100,6 +99,10 @@ def discard(path: Path) -> None:
     """An artifact with all that lies beside it."""
     for each in (path, path.with_name(f"{path.name}.lock"), *_all_beside(path)):
         each.unlink(missing_ok=True)
+
+
+def newest(folder: Path) -> Path | None:
+    return max(_artifacts(folder), default=(0.0, None))[1]
 
 
 def collect(folder: Path, kept: str, retention: Retention, now: float) -> list[Path]:
@@ -156,10 +159,6 @@ def _all_beside(path: Path) -> tuple[Path, Path]:
     return _beside(path, _ABOUT), _beside(path, _PATHS)
 
 
-def _newest(folder: Path) -> Path | None:
-    return max(_artifacts(folder), default=(0.0, None))[1]
-
-
 def _artifacts(folder: Path) -> Iterator[tuple[float, Path]]:
     """When they were written, and where they are."""
     for entry in _entries(folder):
@@ -169,9 +168,13 @@ def _artifacts(folder: Path) -> Iterator[tuple[float, Path]]:
 
 
 def _debris(folder: Path) -> Iterator[Path]:
-    """A run is alone with its owner's folder, so a partial file is a dead run's."""
+    """A run is alone with its owner's folder, so a partial file is a dead run's.
+
+    Links that lead nowhere are Flux's: it had a latest.tar.gz of Git repositories once.
+    """
     for entry in _entries(folder):
-        if entry.name.startswith(_PARTIAL):
+        leads_nowhere = entry.is_symlink() and not (folder / entry.name).exists()
+        if entry.name.startswith(_PARTIAL) or leads_nowhere:
             yield folder / entry.name
         elif entry.name.startswith((_ABOUT, _PATHS)):
             artifact = entry.name.removeprefix(_ABOUT).removeprefix(_PATHS)

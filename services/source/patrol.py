@@ -9,6 +9,7 @@ Folders whose owners are no more (a finalizer removed by hand) go after an hour.
 
 import asyncio
 import logging
+import math
 from collections.abc import Collection, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -48,10 +49,14 @@ class Patrol:
         rounds = 0
         while True:
             await asyncio.sleep(EVERY.total_seconds())
-            await self.look()
             rounds += 1
-            if rounds % SWEEP_EVERY == 1:
-                await self.sweep()
+            try:
+                await self.look()
+                if rounds % SWEEP_EVERY == 1:
+                    await self.sweep()
+            except Exception:
+                # A disk that cannot be read, or a bug: runs look at their own artifacts, too.
+                log.exception("the patrol ended in an unexpected error")
 
     async def look(self) -> None:
         """Once over everything."""
@@ -96,7 +101,15 @@ class Patrol:
             for folder in self._storage.folder.glob(f"{kind}/*/*")
             if Owner(kind, folder.parent.name, folder.name) not in owners
         ]
-        return [folder for folder in found if folder.stat().st_mtime < too_new]
+        return [folder for folder in found if _modified(folder) < too_new]
+
+
+def _modified(folder: Path) -> float:
+    """One that is just going is as new as can be."""
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _portions(

@@ -211,13 +211,20 @@ class Storage:
         folder = self.folder.joinpath(*owner)
         with _told("create the artifact's directory", "", "DirectoryCreationFailed"):
             await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        with (
-            _told("store the artifact", name, "ArchiveOperationFailed"),
-            artifact_folder.partial_file(folder, algorithm) as file,
-        ):
-            result = await fill(file)
-            await asyncio.to_thread(self._publish, file, folder / name)
+        with _told("store the artifact", name, "ArchiveOperationFailed"):
+            earlier = await asyncio.to_thread(self._earlier, folder)
+            with artifact_folder.partial_file(folder, algorithm, earlier) as file:
+                result = await fill(file)
+                await asyncio.to_thread(self._publish, file, folder / name)
         return result
+
+    def _earlier(self, folder: Path) -> Path | None:
+        """The last artifact, to copy from: only one that we know to be whole."""
+        path = artifact_folder.newest(folder)
+        about = self._about.get(path) if path else None
+        if path is None or about is None:
+            return None
+        return path if self._verified.look(path, about.digest) is Integrity.GOOD else None
 
     def _publish(self, file: ArtifactFile, path: Path) -> None:
         self._about[path] = artifact_folder.publish(file, path)

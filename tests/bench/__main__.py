@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from penstock.demo.stage import Stage
-from tests.bench import hundred, latency
+from tests.bench import hundred, latency, sources_git
 from tests.bench.raw_rate import raw_apply_rate
 from tests.bench.report import Figure, Report
 from tests.bench.workloads import NAMESPACE
@@ -25,6 +25,9 @@ async def bench(folder: Path) -> bool:
         await latency.measure_chain(stage, report)
         await stage.clear(NAMESPACE)
         await hundred.measure(stage, report, empty, rate)
+        await stage.clear(NAMESPACE)
+        await sources_git.measure_change(stage, report)
+        await sources_git.measure_idle(stage, report)
     report.show()
     return report.all_met
 

@@ -104,7 +104,7 @@ async def test_a_blob_that_lost_pieces_is_missing_and_not_short(place: Place) ->
 
 
 async def test_a_full_bucket_takes_no_more_and_loses_nothing(place: Place) -> None:
-    await place.store.ensure(len(CONTENT) + 20_000)
+    await place.store.ensure(len(CONTENT) + 2 * PIECE)  # some of a second one fits
     await place.store.put("first", pieces(CONTENT), {})
 
     with pytest.raises(Refused, match="maximum bytes"):

@@ -1,4 +1,5 @@
 import io
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -6,12 +7,15 @@ import pytest
 
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
-from services.source.git.archive import Archived, GitArchive
+from services.source.git.archive import Archived, GitArchive, _Objects
 from services.source.git.mirror import Place
 from services.source.git.reference import Target
 from services.source.git.remote import Remote
 from services.source.git.runner import GitError
-from shared.archive import ArchiveError, Entry, Limits, unpack
+from services.source.git.shards import PackedFile
+from services.source.storage import Owner
+from shared.archive import ArchiveError, Entry, Limits, Packed, unpack
+from shared.artifact_file import ArtifactFile
 from tests.source.conftest import Tools, commit_tree, git_in
 
 SOON = timedelta(seconds=20)
@@ -152,3 +156,40 @@ async def test_thousands_of_files_and_large_ones_come_through(
 
     assert len(entries) == 3003
     assert {e.path: e.content for e in entries}["big"] == b"0123456789" * 300_000
+
+
+async def test_of_a_large_repository_only_what_changed_is_read(
+    shop: Repository, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    read = _Objects.contents
+
+    async def counted(objects: _Objects, files: Sequence[PackedFile]) -> list[bytes]:
+        asked.extend(file.path for file in files)
+        return await read(objects, files)
+
+    monkeypatch.setattr(_Objects, "contents", counted)
+    await shop.commit("many", {f"d{n % 7}/f{n:04}": f"{n}\n" * 2000 for n in range(1000)})
+    first = await stored(shop, tools)
+    asked.clear()
+    await shop.commit("one", {"d3/f0010": "changed"})
+
+    second = await stored(shop, tools)
+
+    assert 0 < len(asked) < 200
+    fresh, _ = await archived(shop, tools)  # with nothing to copy from
+    assert second == fresh.packed != first
+
+
+async def stored(repository: Repository, tools: Tools) -> Packed:
+    commit = await repository.revision("refs/heads/main")
+    target = Target("refs/heads/main", commit, "main")
+    async with tools.mirrors.opened(Place(repository.url, "")) as mirror:
+        await mirror.fetch(Remote(repository.url), target, SOON)
+
+        async def fill(file: ArtifactFile) -> Packed:
+            return (await tools.archive.write(mirror, commit, None, file)).packed
+
+        return await tools.storage.write(
+            Owner("gitrepository", "team", "shop"), f"{commit}.tar.gz", fill
+        )

@@ -141,6 +141,15 @@ def test_shards_are_neither_large_nor_many() -> None:
     assert [len(shard) for shard in shards_of(large)] == [1] * 5
 
 
+def test_a_shard_that_begins_in_an_open_folder_is_another(tmp_path: Path) -> None:
+    last = {"a/b/2": b"small"}
+    before = packed({"a/b/1": bytes(LARGEST), **last}, tmp_path)  # two shards
+
+    after = packed(last, tmp_path, before.content)
+
+    assert after == Packing(packed(last, tmp_path).content, ["a/b/2"])
+
+
 def test_other_programs_read_it(tmp_path: Path) -> None:
     tree = a_tree() | {"run.sh": b"#!/bin/sh\n", "x" * 90 + "/" + "y" * 120: b"long"}
     (tmp_path / "a.tar.gz").write_bytes(packed(tree, tmp_path).content)

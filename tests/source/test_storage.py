@@ -111,6 +111,7 @@ async def test_expired_and_surplus_artifacts_go_and_the_current_one_stays(
     (current.parent / ".partial-dead").write_text("half")
     (current.parent / "expired.lock").write_text("")
     (current.parent / "latest.tar.gz").symlink_to("current")
+    (current.parent / "dangling.tar.gz").symlink_to("none")
 
     removed = await storage.collect(SHOP, keep="gitrepository/team/shop/current")
 
@@ -257,6 +258,35 @@ async def test_the_path_index_outlives_a_restart_and_goes_with_its_artifact(
     os.utime(path, (0, 0))
     await storage.collect(SHOP, keep="")
     assert list(path.parent.iterdir()) == []
+
+
+async def earlier_of(storage: Storage) -> str | None:
+    """What the next writer may copy from."""
+
+    async def fill(file: ArtifactFile) -> str | None:
+        return file.earlier.name if file.earlier else None
+
+    return await storage.write(SHOP, "next", fill)
+
+
+async def test_a_writer_may_copy_from_the_last_artifact_if_it_is_whole(storage: Storage) -> None:
+    assert await earlier_of(storage) is None
+    path = await stored(storage, "a.tar.gz", b"good")
+    os.utime(path, (NOW.timestamp() + 60,) * 2)
+    assert await earlier_of(storage) == "a.tar.gz"
+
+    path.write_bytes(b"evil")
+    os.utime(path, (NOW.timestamp() + 120,) * 2)
+    assert await earlier_of(storage) is None
+
+
+async def test_a_file_that_nobody_of_us_stored_is_not_copied_from(storage: Storage) -> None:
+    path = await stored(storage, "a.tar.gz", b"good")
+    planted = path.with_name("b.tar.gz")
+    planted.write_bytes(b"evil")
+    os.utime(planted, (NOW.timestamp() + 60,) * 2)
+
+    assert await earlier_of(storage) is None
 
 
 @pytest.mark.parametrize(

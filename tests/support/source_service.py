@@ -68,6 +68,7 @@ class SourceService:
     caches: Caches | None = None
     watching: Callable[[Cluster, str], Caches] = Caches.of
     cross_namespace: bool = True
+    bus: Bus | None = None
 
     @property
     def storage(self) -> Path:
@@ -186,6 +187,7 @@ class SourceService:
                 )
                 self.caches = caches = self.watching(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)
+                self.bus = bus
                 for cache in caches.of_artifacts():
                     announce_artifacts(cache, bus, storage.path_index)
                 self.copies = copies_of(
