@@ -154,7 +154,7 @@ def _generator_controller(means: Means, caches: Caches) -> Controller[ArtifactGe
     }
     tools = GeneratorTools(
         Sources(sources, cross_namespace=means.cross_namespace),
-        SourceFiles(means.storage, means.state),
+        SourceFiles(means.storage, means.state / "downloads"),
         BuiltFiles(means.storage),
         ExternalArtifacts(means.cluster, caches.external, means.storage),
         means.state / "benches",

@@ -101,6 +101,27 @@ async def test_a_commit_makes_new_only_what_it_touches(
     assert [line for line in service.requests() if "/shop" in line] == requests_about_shop
 
 
+async def test_a_commit_that_touches_nothing_of_it_costs_one_request(
+    service: SourceService, fleet: Repository
+) -> None:
+    await generate(service, SHOP, BLOG)
+    before = await generated(service)
+    requests = [line for line in service.requests() if "/parts" in line or "externalart" in line]
+
+    await fleet.commit("elsewhere", {"README.md": "more\n"})
+    await service.request("GitRepository", "fleet", "1")
+
+    seen = "observedSourcesDigest"
+    after = await service.until(
+        "ArtifactGenerator", "parts", lambda o: o["status"][seen] != before["status"][seen]
+    )
+    assert after["status"]["conditions"] == before["status"]["conditions"]
+    now = [line for line in service.requests() if "/parts" in line or "externalart" in line]
+    assert [line.partition("?")[0].rpartition("/")[2] for line in now[len(requests) :]] == [
+        "status"
+    ]
+
+
 async def test_a_revision_may_be_a_sources(service: SourceService, fleet: Repository) -> None:
     await generate(service, output("shop", *SHOP["copy"], revision="@git"))
     await generated(service)

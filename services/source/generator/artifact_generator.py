@@ -19,7 +19,7 @@ from services.source.generator.built_files import Built, BuiltFiles
 from services.source.generator.endings import ValidationFailed
 from services.source.generator.external_artifacts import ExternalArtifacts, storage_owner
 from services.source.generator.outputs import Output, is_name, require_valid
-from services.source.generator.source_files import SourceFiles
+from services.source.generator.source_files import Downloads, SourceFiles
 from services.source.generator.sources import Found, SourceRef, Sources, sources_digest
 from services.source.generator.tree import Tree
 from services.source.generator.workbench import Workbench
@@ -67,13 +67,8 @@ class ArtifactGeneratorReconciler:
         sources = self._tools.sources.artifacts_of(generator)
         if await self._is_current(generator, sources, run):
             return await self._unchanged(generator)
-        async with run.idle(), self._builds:
-            with Workbench(self._tools.benches) as bench:
-                trees = await self._trees(aliases, sources, bench)
-                built = await asyncio.to_thread(build, generator, trees, bench)
-                self._require_room(generator, sources, built)
-                await self._claim(generator, built, run)
-                files = await self._store(generator, built)
+        async with run.idle():
+            files = await self._made(generator, {each: sources[each] for each in aliases}, run)
             published = await self._publish(generator, sources, files)
             orphans = await self._withdraw(generator, keep={output.name for output, _ in files})
         return await self._done(generator, sources, published, bool(orphans), run)
@@ -126,16 +121,30 @@ class ArtifactGeneratorReconciler:
         run.event("error", "ArtifactVerificationFailed", problem)
         return False
 
+    async def _made(
+        self, generator: ArtifactGenerator, sources: Mapping[str, Found], run: Run
+    ) -> list[tuple[Output, StoredFile]]:
+        """All outputs as files, of the sources that are used."""
+        async with (
+            self._tools.source_files.downloaded(sources.values()) as downloads,
+            self._builds,
+        ):
+            with Workbench(self._tools.benches) as bench:
+                trees = await self._trees(sources, downloads, bench)
+                built = await asyncio.to_thread(build, generator, trees, bench)
+                self._require_room(generator, sources, built)
+                await self._claim(generator, built, run)
+                return await self._store(generator, built)
+
     async def _trees(
-        self, aliases: Iterable[str], sources: Mapping[str, Found], bench: Workbench
+        self, sources: Mapping[str, Found], downloads: Downloads, bench: Workbench
     ) -> dict[str, Tree]:
         """One at a time: a source that two aliases stand for is unpacked once."""
         trees: dict[SourceRef, Tree] = {}
-        for alias in sorted(aliases):
-            source = sources[alias]
+        for _, source in sorted(sources.items()):
             if source.ref not in trees:
-                trees[source.ref] = await self._tools.source_files.tree(source, bench)
-        return {alias: trees[sources[alias].ref] for alias in aliases}
+                trees[source.ref] = await self._tools.source_files.tree(source, downloads, bench)
+        return {alias: trees[source.ref] for alias, source in sources.items()}
 
     def _require_room(
         self, generator: ArtifactGenerator, sources: Mapping[str, Found], built: list[Built]
@@ -150,13 +159,17 @@ class ArtifactGeneratorReconciler:
     async def _claim(self, generator: ArtifactGenerator, built: list[Built], run: Run) -> None:
         """On record before there is a file: what a dead run leaves belongs to somebody."""
         namespace = generator.metadata.namespace
+        owned = {entry.name: entry for entry in generator.status.inventory}
+        names = [each.output.name for each in built]
+        if owned.keys() >= set(names) and all(
+            self._tools.built_files.is_known(each, namespace) for each in built
+        ):
+            return  # nothing came out differently
         claims = {
-            each.output.name: GeneratedArtifact(
-                name=each.output.name, namespace=namespace, digest="", filename=""
-            )
-            for each in built
+            name: GeneratedArtifact(name=name, namespace=namespace, digest="", filename="")
+            for name in names
         }
-        inventory = claims | {entry.name: entry for entry in generator.status.inventory}
+        inventory = claims | owned
         await run.progress(
             "building artifacts", status={"inventory": _as_status(inventory.values())}
         )
