@@ -11,13 +11,15 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from services.source.current_artifact import has_recovered
 from services.source.generator.building import build
 from services.source.generator.built_files import Built, BuiltFiles
 from services.source.generator.endings import ValidationFailed
 from services.source.generator.external_artifacts import ExternalArtifacts, storage_owner
+from services.source.generator.inventory import as_status, entry_of, with_claims
+from services.source.generator.lent_revisions import metadata_of, revision_of
 from services.source.generator.outputs import Output, is_name, require_valid
 from services.source.generator.source_files import Downloads, SourceFiles
 from services.source.generator.sources import Found, SourceRef, Sources, sources_digest
@@ -26,14 +28,13 @@ from services.source.generator.workbench import Workbench
 from services.source.storage import Storage, StoredFile
 from shared.conditions import READY, find
 from shared.outcomes import Done
-from shared.resources.meta import Artifact, NamespacedName
+from shared.resources.meta import NamespacedName
 from shared.resources.source import ArtifactGenerator, ExternalArtifact
 from shared.resources.source.artifact_generator import GeneratedArtifact
 from shared.run import Run
 from shared.status import conditions_of
 
 BUILDS = 2  # each may have a gigabyte on its workbench
-ORIGIN_REVISION = "org.opencontainers.image.revision"
 
 
 @dataclass(frozen=True)
@@ -159,20 +160,13 @@ class ArtifactGeneratorReconciler:
     async def _claim(self, generator: ArtifactGenerator, built: list[Built], run: Run) -> None:
         """On record before there is a file: what a dead run leaves belongs to somebody."""
         namespace = generator.metadata.namespace
-        owned = {entry.name: entry for entry in generator.status.inventory}
-        names = [each.output.name for each in built]
-        if owned.keys() >= set(names) and all(
+        names = {each.output.name for each in built}
+        if names <= {entry.name for entry in generator.status.inventory} and all(
             self._tools.built_files.is_known(each, namespace) for each in built
         ):
             return  # nothing came out differently
-        claims = {
-            name: GeneratedArtifact(name=name, namespace=namespace, digest="", filename="")
-            for name in names
-        }
-        inventory = claims | owned
-        await run.progress(
-            "building artifacts", status={"inventory": _as_status(inventory.values())}
-        )
+        claims = with_claims(generator, names)
+        await run.progress("building artifacts", status={"inventory": claims})
 
     async def _store(
         self, generator: ArtifactGenerator, built: list[Built]
@@ -190,16 +184,10 @@ class ArtifactGeneratorReconciler:
     ) -> list[_Published]:
         published = []
         for output, file in files:
-            artifact = self._storage.artifact(file, _revision(output, file, sources))
-            if origin := _origin_revision(output, sources):
-                artifact["metadata"] = {ORIGIN_REVISION: origin}
+            artifact = self._storage.artifact(file, revision_of(output, file, sources))
+            artifact |= metadata_of(output, sources)
             is_new = await self._tools.externals.publish(generator, output, artifact)
-            entry = GeneratedArtifact(
-                name=output.name,
-                namespace=generator.metadata.namespace,
-                digest=file.digest,
-                filename=file.path.rpartition("/")[2],
-            )
+            entry = entry_of(generator, output.name, file)
             published.append(_Published(entry, is_new))
         return published
 
@@ -219,13 +207,13 @@ class ArtifactGeneratorReconciler:
         orphans: bool,
         run: Run,
     ) -> Done:
-        inventory = sorted((each.entry for each in published), key=lambda entry: entry.name)
+        inventory = [each.entry for each in published]
         if orphans or has_recovered(generator) or any(each.is_new for each in published):
-            lines = [f"{each.namespace}/{each.name} ({each.digest})" for each in inventory]
+            lines = sorted(f"{each.namespace}/{each.name} ({each.digest})" for each in inventory)
             run.event("info", "Succeeded", "\n".join(["external artifacts reconciled:", *lines]))
         await self._collect(generator, inventory)
         status = {
-            "inventory": _as_status(inventory),
+            "inventory": as_status(inventory),
             "observedSourcesDigest": sources_digest(sources),
         }
         return Done(message=_message(len(inventory)), status=status)
@@ -251,34 +239,6 @@ def _is_settled(generator: ArtifactGenerator) -> bool:
 
 def _is_complete(generator: ArtifactGenerator) -> bool:
     return len(generator.status.inventory) == len(generator.spec.artifacts)
-
-
-def _revision(output: Output, file: StoredFile, sources: Mapping[str, Found]) -> str:
-    lender = output.wanted.revision
-    if lender:
-        return sources[lender.removeprefix("@")].artifact.revision
-    return f"latest@{file.digest}"
-
-
-def _origin_revision(output: Output, sources: Mapping[str, Found]) -> str | None:
-    """What the source says of its own origin, as OCI artifacts do, or else its revision."""
-    lender = output.wanted.origin_revision
-    if not lender:
-        return None
-    artifact: Artifact = sources[lender.removeprefix("@")].artifact
-    return artifact.metadata.get(ORIGIN_REVISION) or artifact.revision
-
-
-def _as_status(inventory: Iterable[GeneratedArtifact]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": entry.name,
-            "namespace": entry.namespace,
-            "digest": entry.digest,
-            "filename": entry.filename,
-        }
-        for entry in sorted(inventory, key=lambda entry: entry.name)
-    ]
 
 
 def _message(count: int) -> str:
