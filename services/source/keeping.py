@@ -58,20 +58,20 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
 
 def _patrol(means: Means, caches: Caches, controllers: dict[str, Controller[Any]]) -> Patrol:
     by_folder = {kind.lower(): controller for kind, controller in controllers.items()}
+    made = ExternalArtifact.kind.lower()
 
     def damaged(owner: Owner) -> None:
         kind, key = owner.kind, NamespacedName(owner.namespace, owner.name)
-        if kind == ExternalArtifact.kind.lower():
-            made = caches.external.get(key)
-            maker = made.spec.source_ref if made else None
-            if maker is None or maker.kind != ArtifactGenerator.kind:
-                return  # somebody else's: not from our storage
-            kind, key = (
-                maker.kind.lower(),
-                NamespacedName(maker.namespace or key.namespace, maker.name),
-            )
+        if kind == made:
+            kind, key = ArtifactGenerator.kind.lower(), _maker(caches.external.get(key), key)
         if controller := by_folder.get(kind):
             controller.look_at(key)
 
     means.storage.damaged = damaged
-    return Patrol(means.storage, caches.of_artifacts(), tuple(by_folder))
+    return Patrol(means.storage, caches.of_artifacts(), (*by_folder, made))
+
+
+def _maker(made: ExternalArtifact | None, key: NamespacedName) -> NamespacedName:
+    """Of files in our storage: the generator that the object names, which is in its namespace."""
+    maker = made.spec.source_ref if made else None
+    return NamespacedName(key.namespace, maker.name if maker else key.name)

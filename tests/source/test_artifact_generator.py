@@ -1,6 +1,8 @@
 """ArtifactGenerators on a real API server: what comes out, and what a change costs."""
 
 from penstock.local.git_repository import Repository
+from shared.resources.meta import NamespacedName
+from tests.support.eventually import eventually
 from tests.support.generators import (
     BLOG,
     EXTENSIONS,
@@ -10,6 +12,7 @@ from tests.support.generators import (
     generate,
     generated,
     output,
+    runs_of_generators,
     seen_by_the_service,
 )
 from tests.support.source_service import SourceService, condition
@@ -101,6 +104,27 @@ async def test_a_commit_makes_new_only_what_it_touches(
     assert [line for line in service.requests() if "/shop" in line] == requests_about_shop
 
 
+async def test_a_commit_that_touches_nothing_of_it_costs_one_request(
+    service: SourceService, fleet: Repository
+) -> None:
+    await generate(service, SHOP, BLOG)
+    before = await generated(service)
+    requests = [line for line in service.requests() if "/parts" in line or "externalart" in line]
+
+    await fleet.commit("elsewhere", {"README.md": "more\n"})
+    await service.request("GitRepository", "fleet", "1")
+
+    seen = "observedSourcesDigest"
+    after = await service.until(
+        "ArtifactGenerator", "parts", lambda o: o["status"][seen] != before["status"][seen]
+    )
+    assert after["status"]["conditions"] == before["status"]["conditions"]
+    now = [line for line in service.requests() if "/parts" in line or "externalart" in line]
+    assert [line.partition("?")[0].rpartition("/")[2] for line in now[len(requests) :]] == [
+        "status"
+    ]
+
+
 async def test_a_revision_may_be_a_sources(service: SourceService, fleet: Repository) -> None:
     await generate(service, output("shop", *SHOP["copy"], revision="@git"))
     await generated(service)
@@ -123,15 +147,27 @@ async def test_nothing_new_costs_no_request(service: SourceService, fleet: Repos
     await generated(service)
     await seen_by_the_service(service, "shop", "blog")
     await service.request("ArtifactGenerator", "parts", "1")
-    before = service.requests()
-    told = len(service.told)
+    assert service.keeping is not None
+    controller = service.keeping.controllers["ArtifactGenerator"]
+    before, told, runs = service.requests(), len(service.told), runs_of_generators()
 
-    await service.request("ArtifactGenerator", "parts", "2")
+    controller.look_at(NamespacedName(service.namespace, "parts"))
 
-    (handled,) = service.requests()[len(before) :]
-    assert handled.startswith("PATCH")
-    assert "/parts/status?" in handled
+    await eventually(runs_of_generators, lambda now: now > runs)
+    assert service.requests() == before
     assert len(service.told) == told
+
+
+async def test_a_new_spec_is_built_of_the_same_sources(
+    service: SourceService, fleet: Repository
+) -> None:
+    await generate(service, SHOP)
+    await generated(service)
+
+    await generate(service, output("shop", copy("@git/README.md", "@artifact/")))
+
+    await generated(service)
+    assert await files_of(service, "shop") == {"README.md": b"read me\n"}
 
 
 async def test_what_is_no_longer_wanted_goes_with_its_files(

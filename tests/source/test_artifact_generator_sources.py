@@ -1,5 +1,6 @@
 """Where ArtifactGenerators take from: all kinds of sources, other namespaces, other publishers."""
 
+import asyncio
 from typing import Any
 
 from penstock.local.git_repository import Repository
@@ -91,6 +92,25 @@ async def test_what_does_not_match_its_digest_is_not_used(
 
     assert "failed to verify" in condition(stored, "Ready")["message"]
     assert await service.cluster.read(service.ref("ExternalArtifact", "x")) is None
+
+
+async def test_a_stored_file_that_is_not_what_its_source_says_is_not_used(
+    service: SourceService, fleet: Repository
+) -> None:
+    artifact = (await service.read("GitRepository", "fleet"))["status"]["artifact"]
+    path = service.storage / artifact["path"]
+    await asyncio.to_thread(path.write_bytes, targz({"apps/shop/x.yaml": b"hostile"}))
+
+    await generate(service, SHOP)
+
+    stored = await service.not_ready("ArtifactGenerator", "parts", "SourceFetchFailed")
+    message = (
+        f"the file of source 'GitRepository/{service.namespace}/fleet' is gone; it will return"
+    )
+    assert condition(stored, "Ready")["message"] == message
+    await service.request("GitRepository", "fleet", "1")
+    await service.request("ArtifactGenerator", "parts", "1")
+    await generated(service)
 
 
 async def test_a_chart_is_a_source(service: SourceService, fleet: Repository) -> None:

@@ -164,6 +164,34 @@ async def test_an_object_of_somebody_else_is_not_taken_over(
     assert not (service.storage / "externalartifact").exists()
 
 
+async def test_what_a_forged_inventory_names_is_not_deleted(
+    service: SourceService, fleet: Repository
+) -> None:
+    metadata = {"name": "vendor", "namespace": service.namespace}
+    theirs = {"apiVersion": SOURCE, "kind": "ExternalArtifact", "metadata": metadata, "spec": {}}
+    await service.cluster.apply(theirs, manager="vendor")
+    await generate(service, SHOP)
+    await generated(service)
+    bystander = service.storage / "gitrepository"
+    forged = [
+        {"name": name, "namespace": service.namespace, "digest": "", "filename": ""}
+        for name in ("shop", "vendor", "..", "../../gitrepository", "")
+    ]
+    await service.cluster.merge_patch(
+        service.ref("ArtifactGenerator", "parts"),
+        {"status": {"inventory": forged}},
+        subresource="status",
+    )
+
+    await service.delete("ArtifactGenerator", "parts")
+
+    assert await service.cluster.read(service.ref("ExternalArtifact", "shop")) is None
+    assert await service.cluster.read(service.ref("ExternalArtifact", "vendor")) is not None
+    assert await asyncio.to_thread(bystander.is_dir)
+    folder = service.storage / "externalartifact" / service.namespace
+    assert await asyncio.to_thread(folder.is_dir)
+
+
 async def test_a_broken_copy_leaves_the_last_artifacts_as_they_are(
     service: SourceService, fleet: Repository
 ) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from shared.cluster.objects import Manifest
+from tests.support.counted import counted
 from tests.support.eventually import eventually
 from tests.support.source_service import SourceService, artifact_of, condition
 
@@ -81,3 +82,8 @@ async def seen_by_the_service(service: SourceService, *names: str) -> None:
             )
 
         await eventually(shown)
+
+
+def runs_of_generators() -> float:
+    name = "controller_runtime_reconcile_total"
+    return counted(name, controller="artifactgenerator", result="success")

@@ -11,29 +11,30 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from services.source.current_artifact import has_recovered
 from services.source.generator.building import build
 from services.source.generator.built_files import Built, BuiltFiles
 from services.source.generator.endings import ValidationFailed
 from services.source.generator.external_artifacts import ExternalArtifacts, storage_owner
+from services.source.generator.inventory import as_status, entry_of, with_claims
+from services.source.generator.lent_revisions import metadata_of, revision_of
 from services.source.generator.outputs import Output, is_name, require_valid
-from services.source.generator.source_files import SourceFiles
+from services.source.generator.source_files import Downloads, SourceFiles
 from services.source.generator.sources import Found, SourceRef, Sources, sources_digest
 from services.source.generator.tree import Tree
 from services.source.generator.workbench import Workbench
 from services.source.storage import Storage, StoredFile
 from shared.conditions import READY, find
 from shared.outcomes import Done
-from shared.resources.meta import Artifact, NamespacedName
+from shared.resources.meta import NamespacedName
 from shared.resources.source import ArtifactGenerator, ExternalArtifact
 from shared.resources.source.artifact_generator import GeneratedArtifact
 from shared.run import Run
 from shared.status import conditions_of
 
 BUILDS = 2  # each may have a gigabyte on its workbench
-ORIGIN_REVISION = "org.opencontainers.image.revision"
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,8 @@ class ArtifactGeneratorReconciler:
         sources = self._tools.sources.artifacts_of(generator)
         if await self._is_current(generator, sources, run):
             return await self._unchanged(generator)
-        async with run.idle(), self._builds:
-            with Workbench(self._tools.benches) as bench:
-                trees = await self._trees(aliases, sources, bench)
-                built = await asyncio.to_thread(build, generator, trees, bench)
-                self._require_room(generator, sources, built)
-                await self._claim(generator, built, run)
-                files = await self._store(generator, built)
+        async with run.idle():
+            files = await self._made(generator, {each: sources[each] for each in aliases}, run)
             published = await self._publish(generator, sources, files)
             orphans = await self._withdraw(generator, keep={output.name for output, _ in files})
         return await self._done(generator, sources, published, bool(orphans), run)
@@ -126,16 +122,30 @@ class ArtifactGeneratorReconciler:
         run.event("error", "ArtifactVerificationFailed", problem)
         return False
 
+    async def _made(
+        self, generator: ArtifactGenerator, sources: Mapping[str, Found], run: Run
+    ) -> list[tuple[Output, StoredFile]]:
+        """All outputs as files, of the sources that are used."""
+        async with (
+            self._tools.source_files.downloaded(sources.values()) as downloads,
+            self._builds,
+        ):
+            with Workbench(self._tools.benches) as bench:
+                trees = await self._trees(sources, downloads, bench)
+                built = await asyncio.to_thread(build, generator, trees, bench)
+                self._require_room(generator, sources, built)
+                await self._claim(generator, built, run)
+                return await self._store(generator, built)
+
     async def _trees(
-        self, aliases: Iterable[str], sources: Mapping[str, Found], bench: Workbench
+        self, sources: Mapping[str, Found], downloads: Downloads, bench: Workbench
     ) -> dict[str, Tree]:
         """One at a time: a source that two aliases stand for is unpacked once."""
         trees: dict[SourceRef, Tree] = {}
-        for alias in sorted(aliases):
-            source = sources[alias]
+        for _, source in sorted(sources.items()):
             if source.ref not in trees:
-                trees[source.ref] = await self._tools.source_files.tree(source, bench)
-        return {alias: trees[sources[alias].ref] for alias in aliases}
+                trees[source.ref] = await self._tools.source_files.tree(source, downloads, bench)
+        return {alias: trees[source.ref] for alias, source in sources.items()}
 
     def _require_room(
         self, generator: ArtifactGenerator, sources: Mapping[str, Found], built: list[Built]
@@ -150,16 +160,13 @@ class ArtifactGeneratorReconciler:
     async def _claim(self, generator: ArtifactGenerator, built: list[Built], run: Run) -> None:
         """On record before there is a file: what a dead run leaves belongs to somebody."""
         namespace = generator.metadata.namespace
-        claims = {
-            each.output.name: GeneratedArtifact(
-                name=each.output.name, namespace=namespace, digest="", filename=""
-            )
-            for each in built
-        }
-        inventory = claims | {entry.name: entry for entry in generator.status.inventory}
-        await run.progress(
-            "building artifacts", status={"inventory": _as_status(inventory.values())}
-        )
+        names = {each.output.name for each in built}
+        if names <= {entry.name for entry in generator.status.inventory} and all(
+            self._tools.built_files.is_known(each, namespace) for each in built
+        ):
+            return  # nothing came out differently
+        claims = with_claims(generator, names)
+        await run.progress("building artifacts", status={"inventory": claims})
 
     async def _store(
         self, generator: ArtifactGenerator, built: list[Built]
@@ -177,16 +184,10 @@ class ArtifactGeneratorReconciler:
     ) -> list[_Published]:
         published = []
         for output, file in files:
-            artifact = self._storage.artifact(file, _revision(output, file, sources))
-            if origin := _origin_revision(output, sources):
-                artifact["metadata"] = {ORIGIN_REVISION: origin}
+            artifact = self._storage.artifact(file, revision_of(output, file, sources))
+            artifact |= metadata_of(output, sources)
             is_new = await self._tools.externals.publish(generator, output, artifact)
-            entry = GeneratedArtifact(
-                name=output.name,
-                namespace=generator.metadata.namespace,
-                digest=file.digest,
-                filename=file.path.rpartition("/")[2],
-            )
+            entry = entry_of(generator, output.name, file)
             published.append(_Published(entry, is_new))
         return published
 
@@ -206,13 +207,13 @@ class ArtifactGeneratorReconciler:
         orphans: bool,
         run: Run,
     ) -> Done:
-        inventory = sorted((each.entry for each in published), key=lambda entry: entry.name)
+        inventory = [each.entry for each in published]
         if orphans or has_recovered(generator) or any(each.is_new for each in published):
-            lines = [f"{each.namespace}/{each.name} ({each.digest})" for each in inventory]
+            lines = sorted(f"{each.namespace}/{each.name} ({each.digest})" for each in inventory)
             run.event("info", "Succeeded", "\n".join(["external artifacts reconciled:", *lines]))
         await self._collect(generator, inventory)
         status = {
-            "inventory": _as_status(inventory),
+            "inventory": as_status(inventory),
             "observedSourcesDigest": sources_digest(sources),
         }
         return Done(message=_message(len(inventory)), status=status)
@@ -238,34 +239,6 @@ def _is_settled(generator: ArtifactGenerator) -> bool:
 
 def _is_complete(generator: ArtifactGenerator) -> bool:
     return len(generator.status.inventory) == len(generator.spec.artifacts)
-
-
-def _revision(output: Output, file: StoredFile, sources: Mapping[str, Found]) -> str:
-    lender = output.wanted.revision
-    if lender:
-        return sources[lender.removeprefix("@")].artifact.revision
-    return f"latest@{file.digest}"
-
-
-def _origin_revision(output: Output, sources: Mapping[str, Found]) -> str | None:
-    """What the source says of its own origin, as OCI artifacts do, or else its revision."""
-    lender = output.wanted.origin_revision
-    if not lender:
-        return None
-    artifact: Artifact = sources[lender.removeprefix("@")].artifact
-    return artifact.metadata.get(ORIGIN_REVISION) or artifact.revision
-
-
-def _as_status(inventory: Iterable[GeneratedArtifact]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": entry.name,
-            "namespace": entry.namespace,
-            "digest": entry.digest,
-            "filename": entry.filename,
-        }
-        for entry in sorted(inventory, key=lambda entry: entry.name)
-    ]
 
 
 def _message(count: int) -> str:

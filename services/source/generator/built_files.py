@@ -36,12 +36,17 @@ class BuiltFiles:
         self._storage = storage
         self._known: dict[NamespacedName, _Known] = {}
 
+    def is_known(self, built: Built, namespace: str) -> bool:
+        """It holds what it held when it was packed last."""
+        known = self._known.get(NamespacedName(namespace, built.output.name))
+        return known is not None and known.fingerprint == built.listing.fingerprint
+
     async def store(self, built: Built, namespace: str) -> StoredFile:
         key = NamespacedName(namespace, built.output.name)
-        known = self._known.get(key)
-        unchanged = known is not None and known.fingerprint == built.listing.fingerprint
-        if known and unchanged and await self.is_whole(key, known.file):
-            return known.file
+        if self.is_known(built, namespace):
+            file = self._known[key].file
+            if await self.is_whole(key, file):
+                return file
         file = await self._pack(built, key)
         if len(self._known) >= REMEMBERED:
             self._known.clear()

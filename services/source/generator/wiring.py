@@ -36,7 +36,7 @@ def generator_controller(means: Means, caches: Caches) -> Controller[ArtifactGen
     }
     tools = GeneratorTools(
         Sources(sources, cross_namespace=means.cross_namespace),
-        SourceFiles(means.storage, means.state),
+        SourceFiles(means.storage, means.state / "downloads"),
         BuiltFiles(means.storage),
         ExternalArtifacts(means.cluster, caches.external, means.storage),
         means.state / "benches",
