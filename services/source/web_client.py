@@ -220,8 +220,9 @@ def _proxy(request: Request) -> dict[str, Any]:
         chosen = request.proxy
         if chosen.address.startswith("socks5:"):
             return {}
-        login = chosen.login and aiohttp.BasicAuth(chosen.login.username, chosen.login.password)
-        return {"proxy": chosen.address, "proxy_auth": login}
+        # aiohttp moves it to where the proxy looks, for http and https alike.
+        login = {"Authorization": chosen.login.authorization} if chosen.login else None
+        return {"proxy": chosen.address, "proxy_headers": login}
     parts = urlsplit(request.url)
     if urllib.request.proxy_bypass(parts.netloc):
         return {}

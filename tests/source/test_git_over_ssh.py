@@ -20,6 +20,7 @@ from services.source.git.ssh_address import SshAlgorithms, ssh_address
 from shared.credentials import InvalidCredentials
 from shared.resources.source.git_repository import GitReference
 from tests.source.conftest import Tools
+from tests.support.command_lines import command_lines
 from tests.support.eventually import eventually
 from tests.support.source_service import SourceService, condition
 from tests.support.ssh_server import SshServer, new_key, run_git, ssh_server
@@ -257,7 +258,7 @@ async def test_no_key_is_on_a_disk_or_in_an_argument(
     async def look(process: asyncssh.SSHServerProcess[bytes]) -> None:
         if len(server.commands) == 2:
             await eventually(_bridges)
-            seen.extend(_command_lines())
+            seen.extend(command_lines())
             seen.extend(_files_of_ours(tools.folder))
         await run_git(process)
 
@@ -269,12 +270,8 @@ async def test_no_key_is_on_a_disk_or_in_an_argument(
     assert not [line for line in seen if b"ssh_bridge.py" in line and b"127.0.0.1" in line]
 
 
-def _command_lines() -> list[bytes]:
-    return [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
-
-
 def _bridges() -> list[bytes]:
-    return [line for line in _command_lines() if b"ssh_bridge.py" in line]
+    return [line for line in command_lines() if b"ssh_bridge.py" in line]
 
 
 def _files_of_ours(folder: Path) -> list[bytes]:
