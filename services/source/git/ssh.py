@@ -125,6 +125,7 @@ async def _connected(
         "config": None,
         "agent_path": None,
         "x509_trusted_certs": None,
+        "compression_algs": ["none"],  # packs are small already, and nobody inflates at our cost
         "login_timeout": 0,  # ours is over all
     }
     if algorithms.key_exchange:
