@@ -17,6 +17,7 @@ from services.source.git.refs import GitRefs
 from services.source.git.remote import InvalidUrl, Remote, remote_of
 from services.source.git.runner import GitError
 from services.source.git.ssh_address import SshAlgorithms, ssh_address
+from services.source.git.ssh_keys import keys_of
 from shared.credentials import InvalidCredentials
 from shared.resources.source.git_repository import GitReference
 from tests.source.conftest import Tools
@@ -277,6 +278,15 @@ def _bridges() -> list[bytes]:
 def _files_of_ours(folder: Path) -> list[bytes]:
     temporary = Path(tempfile.gettempdir()).glob("penstock-*/**/*")
     return [path.read_bytes() for path in (*folder.rglob("*"), *temporary) if path.is_file()]
+
+
+async def test_a_key_is_decrypted_once(server: SshServer, shop: Repository) -> None:
+    locked = server.secret(passphrase="canary pass phrase")
+    first, second = (remote_to(server, server.url(shop), **locked).ssh for _ in range(2))
+    assert first
+    assert second
+
+    assert (await keys_of(first)).ours is (await keys_of(second)).ours
 
 
 async def test_a_key_that_would_take_ages_to_decrypt_is_refused_at_once(
