@@ -75,7 +75,7 @@ Take: TypeAlias = Callable[[bytes], Awaitable[object]]
 class WebClient:
     def __init__(self, sessions: AsyncExitStack) -> None:
         self._sessions = sessions
-        self._by_proxy: dict[str, aiohttp.ClientSession] = {}
+        self._direct: aiohttp.ClientSession | None = None
         self._contexts: dict[Tls, ssl.SSLContext] = {}
 
     @classmethod
@@ -119,20 +119,22 @@ class WebClient:
         if request.credentials.authorization:
             headers["Authorization"] = request.credentials.authorization
         try:
-            session = await self._session(request.proxy)
-            async with session.request(
-                request.method or ("GET" if request.body is None else "POST"),
-                request.url,
-                data=request.body,
-                headers=headers,
-                allow_redirects=False,
-                ssl=self._context(request.credentials.tls),
-                **_proxy(request),
-                timeout=aiohttp.ClientTimeout(
-                    total=request.deadline.total_seconds(),
-                    sock_connect=CONNECT.total_seconds(),
-                ),
-            ) as answer:
+            async with (
+                self._session(request.proxy) as session,
+                session.request(
+                    request.method or ("GET" if request.body is None else "POST"),
+                    request.url,
+                    data=request.body,
+                    headers=headers,
+                    allow_redirects=False,
+                    ssl=self._context(request.credentials.tls),
+                    **_proxy(request),
+                    timeout=aiohttp.ClientTimeout(
+                        total=request.deadline.total_seconds(),
+                        sock_connect=CONNECT.total_seconds(),
+                    ),
+                ) as answer,
+            ):
                 return await _read(request, answer, take)
         except TimeoutError as error:
             limit = f"{request.deadline.total_seconds():g}s"
@@ -140,24 +142,22 @@ class WebClient:
         except (aiohttp.ClientError, *_PROXY_ERRORS, OSError, ValueError) as error:
             raise WebError(f"{request.url}: {error or type(error).__name__}") from error
 
-    async def _session(self, proxy: Proxy | None) -> aiohttp.ClientSession:
-        """aiohttp speaks to HTTP proxies by request, to SOCKS proxies by connector."""
-        socks = proxy.url if proxy and proxy.address.startswith("socks5:") else ""
-        if socks not in self._by_proxy:
+    @asynccontextmanager
+    async def _session(self, proxy: Proxy | None) -> AsyncIterator[aiohttp.ClientSession]:
+        """aiohttp speaks to HTTP proxies by request, to SOCKS proxies by connector.
+
+        A SOCKS proxy's is for one request: what stayed open would be as many as a tenant's changes
+        of a Secret.
+        """
+        if proxy is not None and proxy.address.startswith("socks5:"):
+            async with _session_on(ProxyConnector.from_url(proxy.url)) as session:
+                yield session
+            return
+        if self._direct is None:
             # A host that hangs holds only its own; still, a thousand sources must not storm one.
-            connector = (
-                ProxyConnector.from_url(socks, limit=0, limit_per_host=64)
-                if socks
-                else aiohttp.TCPConnector(limit=0, limit_per_host=64)
-            )
-            session = aiohttp.ClientSession(
-                connector=connector,
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            )
-            self._by_proxy[socks] = await self._sessions.enter_async_context(session)
-        return self._by_proxy[socks]
+            direct = _session_on(aiohttp.TCPConnector(limit=0, limit_per_host=64))
+            self._direct = await self._sessions.enter_async_context(direct)
+        yield self._direct
 
     def _context(self, tls: Tls | None) -> ssl.SSLContext | bool:
         if tls is None:
@@ -167,6 +167,15 @@ class WebClient:
                 self._contexts.clear()
             self._contexts[tls] = tls.context()
         return self._contexts[tls]
+
+
+def _session_on(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+    )
 
 
 async def _read(request: Request, answer: aiohttp.ClientResponse, take: Take) -> Answer | str:

@@ -13,7 +13,7 @@ from penstock.local.git_server import GitServer
 from services.source.endings import FetchFailed
 from services.source.git.mirror import Mirrors, Place
 from services.source.git.reference import resolve
-from services.source.git.refs import GitRefs
+from services.source.git.refs import GitRefs, RefsError
 from services.source.git.remote import InvalidUrl, Remote, remote_of
 from services.source.git.runner import GitError
 from services.source.git.ssh_address import SshAlgorithms, ssh_address
@@ -278,6 +278,18 @@ def _bridges() -> list[bytes]:
 def _files_of_ours(folder: Path) -> list[bytes]:
     temporary = Path(tempfile.gettempdir()).glob("penstock-*/**/*")
     return [path.read_bytes() for path in (*folder.rglob("*"), *temporary) if path.is_file()]
+
+
+async def test_references_without_end_are_cut_off(
+    tools: Tools, server: SshServer, shop: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.source.git.ssh_refs.MAX_ANSWER", 1000)
+    for number in range(30):
+        await shop.tag(f"v{number}")
+
+    with pytest.raises(RefsError, match="more than 1000 bytes of references"):
+        await tools.refs.matching(remote_to(server, server.url(shop)), LISTED, SOON)
+    await eventually(lambda: not server.connections)
 
 
 async def test_a_key_is_decrypted_once(server: SshServer, shop: Repository) -> None:
