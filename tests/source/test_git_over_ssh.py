@@ -120,6 +120,8 @@ def test_the_home_of_a_user_is_what_the_server_makes_of_it() -> None:
     assert ssh_address("ssh://h/~bob/x.git").command == "git-upload-pack '~bob/x.git'"
     assert ssh_address("ssh://bob@h/x").user == "bob"
     assert str(ssh_address("ssh://[::1]/x")) == "[::1]:22"
+    assert str(ssh_address("ssh://git.example.com./x")) == "git.example.com.:22"
+    assert ssh_address("ssh://[fe80::1%25eth0]:2222/x").port == 2222
 
 
 @pytest.mark.parametrize(
@@ -138,6 +140,9 @@ def test_the_home_of_a_user_is_what_the_server_makes_of_it() -> None:
         "ssh://git@host/a%1bb",
         "ssh://git@host/a?b",
         "ssh:///x",
+        "ssh://a..b/x",
+        "ssh://" + "a" * 64 + "/x",
+        "ssh://" + "a." * 127 + "b/x",
     ],
 )
 def test_a_url_that_could_mean_something_else_is_refused(url: str, server: SshServer) -> None:

@@ -314,3 +314,17 @@ async def test_fetches_that_hang_at_one_server_leave_room_for_those_at_others(
 
         for task in hung:
             task.cancel()
+
+
+async def test_what_a_server_says_in_farewell_is_one_short_line(
+    service: SourceService, server: SshServer, shop: Repository
+) -> None:
+    async def leaves(process: Process) -> None:
+        process.stderr.write(b"bye\x1b[31m" + "é".encode("latin-1") + b"x" * 1000 + b"\nbye")
+
+    server.fault = leaves
+
+    message = await failed(service, server.url(shop), server.secret())
+
+    assert "bye?[31m\N{REPLACEMENT CHARACTER}xxx" in message
+    assert len(message) < 1000
