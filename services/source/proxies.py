@@ -14,7 +14,7 @@ PROXY_ERRORS = (ProxyError, ProxyConnectionError, ProxyTimeoutError)  # with no 
 
 def connector(proxy: Proxy | None, *, limit: int, limit_per_host: int = 0) -> aiohttp.BaseConnector:
     """The limits are of connections; 0 is none."""
-    if not _is_socks(proxy):
+    if not is_socks(proxy):
         return aiohttp.TCPConnector(limit=limit, limit_per_host=limit_per_host)
     through: aiohttp.BaseConnector = ProxyConnector.from_url(
         proxy.url, limit=limit, limit_per_host=limit_per_host
@@ -24,7 +24,7 @@ def connector(proxy: Proxy | None, *, limit: int, limit_per_host: int = 0) -> ai
 
 def proxy_options(url: str, chosen: Proxy | None) -> dict[str, Any]:
     """Of one request: as was chosen, or the environment of the process, as for every program."""
-    if _is_socks(chosen):
+    if is_socks(chosen):
         return {}
     if chosen is not None:
         # aiohttp moves it to where the proxy looks, for http and https alike.
@@ -36,5 +36,5 @@ def proxy_options(url: str, chosen: Proxy | None) -> dict[str, Any]:
     return {"proxy": urllib.request.getproxies_environment().get(parts.scheme)}
 
 
-def _is_socks(proxy: Proxy | None) -> TypeGuard[Proxy]:
+def is_socks(proxy: Proxy | None) -> TypeGuard[Proxy]:
     return proxy is not None and proxy.address.startswith("socks5:")

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from services.source.proxies import PROXY_ERRORS, connector, proxy_options
+from services.source.proxies import PROXY_ERRORS, connector, is_socks, proxy_options
 from shared.credentials import ANONYMOUS, HttpCredentials, Proxy, Tls
 from shared.redaction import redact
 
@@ -85,7 +85,7 @@ Take: TypeAlias = Callable[[bytes], Awaitable[object]]
 class WebClient:
     def __init__(self, sessions: AsyncExitStack) -> None:
         self._sessions = sessions
-        self._by_proxy: dict[str, aiohttp.ClientSession] = {}
+        self._direct: aiohttp.ClientSession | None = None
         self._contexts: dict[Tls, ssl.SSLContext] = {}
 
     @classmethod
@@ -129,20 +129,22 @@ class WebClient:
         if request.credentials.authorization:
             headers["Authorization"] = request.credentials.authorization
         try:
-            session = await self._session(request.proxy)
-            async with session.request(
-                request.method or ("GET" if request.body is None else "POST"),
-                request.url,
-                data=request.body,
-                headers=headers,
-                allow_redirects=False,
-                ssl=self._context(request.credentials.tls),
-                **proxy_options(request.url, request.proxy),
-                timeout=aiohttp.ClientTimeout(
-                    total=request.deadline.total_seconds(),
-                    sock_connect=CONNECT.total_seconds(),
-                ),
-            ) as answer:
+            async with (
+                self._session(request.proxy) as session,
+                session.request(
+                    request.method or ("GET" if request.body is None else "POST"),
+                    request.url,
+                    data=request.body,
+                    headers=headers,
+                    allow_redirects=False,
+                    ssl=self._context(request.credentials.tls),
+                    **proxy_options(request.url, request.proxy),
+                    timeout=aiohttp.ClientTimeout(
+                        total=request.deadline.total_seconds(),
+                        sock_connect=CONNECT.total_seconds(),
+                    ),
+                ) as answer,
+            ):
                 return await _read(request, answer, take)
         except TimeoutError as error:
             limit = f"{request.deadline.total_seconds():g}s"
@@ -150,18 +152,22 @@ class WebClient:
         except (aiohttp.ClientError, *PROXY_ERRORS, OSError, ValueError) as error:
             raise WebError(f"{request.url}: {error or type(error).__name__}") from error
 
-    async def _session(self, proxy: Proxy | None) -> aiohttp.ClientSession:
-        through = proxy.url if proxy else ""
-        if through not in self._by_proxy:
+    @asynccontextmanager
+    async def _session(self, proxy: Proxy | None) -> AsyncIterator[aiohttp.ClientSession]:
+        """aiohttp speaks to HTTP proxies by request, to SOCKS proxies by connector.
+
+        A SOCKS proxy's is for one request: what stayed open would be as many as a tenant's changes
+        of a Secret.
+        """
+        if is_socks(proxy):
+            async with _session_on(connector(proxy)) as session:
+                yield session
+            return
+        if self._direct is None:
             # A host that hangs holds only its own; still, a thousand sources must not storm one.
-            session = aiohttp.ClientSession(
-                connector=connector(proxy, limit=0, limit_per_host=64),
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            )
-            self._by_proxy[through] = await self._sessions.enter_async_context(session)
-        return self._by_proxy[through]
+            direct = _session_on(connector(None, limit_per_host=64))
+            self._direct = await self._sessions.enter_async_context(direct)
+        yield self._direct
 
     def _context(self, tls: Tls | None) -> ssl.SSLContext | bool:
         if tls is None:
@@ -171,6 +177,15 @@ class WebClient:
                 self._contexts.clear()
             self._contexts[tls] = tls.context()
         return self._contexts[tls]
+
+
+def _session_on(through: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=through,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+    )
 
 
 async def _read(request: Request, answer: aiohttp.ClientResponse, take: Take) -> Answer | str:

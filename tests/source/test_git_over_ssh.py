@@ -13,13 +13,15 @@ from penstock.local.git_server import GitServer
 from services.source.endings import FetchFailed
 from services.source.git.mirror import Mirrors, Place
 from services.source.git.reference import resolve
-from services.source.git.refs import GitRefs
+from services.source.git.refs import GitRefs, RefsError
 from services.source.git.remote import InvalidUrl, Remote, remote_of
 from services.source.git.runner import GitError
 from services.source.git.ssh_address import SshAlgorithms, ssh_address
+from services.source.git.ssh_keys import keys_of
 from shared.credentials import InvalidCredentials
 from shared.resources.source.git_repository import GitReference
 from tests.source.conftest import Tools
+from tests.support.command_lines import command_lines
 from tests.support.eventually import eventually
 from tests.support.source_service import SourceService, condition
 from tests.support.ssh_server import SshServer, new_key, run_git, ssh_server
@@ -118,6 +120,8 @@ def test_the_home_of_a_user_is_what_the_server_makes_of_it() -> None:
     assert ssh_address("ssh://h/~bob/x.git").command == "git-upload-pack '~bob/x.git'"
     assert ssh_address("ssh://bob@h/x").user == "bob"
     assert str(ssh_address("ssh://[::1]/x")) == "[::1]:22"
+    assert str(ssh_address("ssh://git.example.com./x")) == "git.example.com.:22"
+    assert ssh_address("ssh://[fe80::1%25eth0]:2222/x").port == 2222
 
 
 @pytest.mark.parametrize(
@@ -136,6 +140,9 @@ def test_the_home_of_a_user_is_what_the_server_makes_of_it() -> None:
         "ssh://git@host/a%1bb",
         "ssh://git@host/a?b",
         "ssh:///x",
+        "ssh://a..b/x",
+        "ssh://" + "a" * 64 + "/x",
+        "ssh://" + "a." * 127 + "b/x",
     ],
 )
 def test_a_url_that_could_mean_something_else_is_refused(url: str, server: SshServer) -> None:
@@ -257,7 +264,7 @@ async def test_no_key_is_on_a_disk_or_in_an_argument(
     async def look(process: asyncssh.SSHServerProcess[bytes]) -> None:
         if len(server.commands) == 2:
             await eventually(_bridges)
-            seen.extend(_command_lines())
+            seen.extend(command_lines())
             seen.extend(_files_of_ours(tools.folder))
         await run_git(process)
 
@@ -269,17 +276,34 @@ async def test_no_key_is_on_a_disk_or_in_an_argument(
     assert not [line for line in seen if b"ssh_bridge.py" in line and b"127.0.0.1" in line]
 
 
-def _command_lines() -> list[bytes]:
-    return [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
-
-
 def _bridges() -> list[bytes]:
-    return [line for line in _command_lines() if b"ssh_bridge.py" in line]
+    return [line for line in command_lines() if b"ssh_bridge.py" in line]
 
 
 def _files_of_ours(folder: Path) -> list[bytes]:
     temporary = Path(tempfile.gettempdir()).glob("penstock-*/**/*")
     return [path.read_bytes() for path in (*folder.rglob("*"), *temporary) if path.is_file()]
+
+
+async def test_references_without_end_are_cut_off(
+    tools: Tools, server: SshServer, shop: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.source.git.ssh_refs.MAX_ANSWER", 1000)
+    for number in range(30):
+        await shop.tag(f"v{number}")
+
+    with pytest.raises(RefsError, match="more than 1000 bytes of references"):
+        await tools.refs.matching(remote_to(server, server.url(shop)), LISTED, SOON)
+    await eventually(lambda: not server.connections)
+
+
+async def test_a_key_is_decrypted_once(server: SshServer, shop: Repository) -> None:
+    locked = server.secret(passphrase="canary pass phrase")
+    first, second = (remote_to(server, server.url(shop), **locked).ssh for _ in range(2))
+    assert first
+    assert second
+
+    assert (await keys_of(first)).ours is (await keys_of(second)).ours
 
 
 async def test_a_key_that_would_take_ages_to_decrypt_is_refused_at_once(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import asyncssh
 import pytest
@@ -11,7 +12,11 @@ from aiohttp import web
 
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
+from services.source.git.mirror import CONCURRENT_AT_ONE_SERVER, CONCURRENT_FETCHES, Place
+from services.source.git.reference import Target
+from services.source.git.remote import Remote
 from shared.cluster.objects import Manifest
+from tests.source.conftest import Tools
 from tests.support.eventually import eventually
 from tests.support.source_service import SourceService, condition
 from tests.support.ssh_server import SshServer, run_git, ssh_server
@@ -283,3 +288,43 @@ async def test_servers_that_hang_hold_up_nobody_else(
             await service.apply("GitRepository", f"ssh{name}", secretRef=key, **spec)
         await service.apply("GitRepository", "good", url=shop.url, ref=MAIN)
         await service.ready("GitRepository", "good")
+
+
+async def test_fetches_that_hang_at_one_server_leave_room_for_those_at_others(
+    tools: Tools, git_server: GitServer, shop: Repository
+) -> None:
+    target, soon = Target("refs/heads/main", shop.head, "main"), timedelta(seconds=20)
+
+    async def fault(request: web.Request) -> web.StreamResponse | None:
+        if request.host.startswith("localhost"):
+            await asyncio.Event().wait()
+        return None
+
+    async def fetch(url: str, scope: str = "") -> str:
+        async with tools.mirrors.opened(Place(url, scope)) as mirror:
+            return await mirror.fetch(Remote(url), target, soon)
+
+    git_server.fault = fault
+    hanging = shop.url.replace("127.0.0.1", "localhost")
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        hung = [group.create_task(fetch(hanging, str(n))) for n in range(CONCURRENT_FETCHES)]
+        await eventually(lambda: len(git_server.requests), lambda n: n >= CONCURRENT_AT_ONE_SERVER)
+
+        assert await fetch(shop.url) == shop.head
+
+        for task in hung:
+            task.cancel()
+
+
+async def test_what_a_server_says_in_farewell_is_one_short_line(
+    service: SourceService, server: SshServer, shop: Repository
+) -> None:
+    async def leaves(process: Process) -> None:
+        process.stderr.write(b"bye\x1b[31m" + "é".encode("latin-1") + b"x" * 1000 + b"\nbye")
+
+    server.fault = leaves
+
+    message = await failed(service, server.url(shop), server.secret())
+
+    assert "bye?[31m\N{REPLACEMENT CHARACTER}xxx" in message
+    assert len(message) < 1000

@@ -64,6 +64,8 @@ def configuration_for(remote: Remote) -> Iterator[dict[str, str]]:
     with TemporaryDirectory(prefix="penstock-tls-") as folder:
         if credentials.tls:
             configuration |= _certificates(credentials.tls, Path(folder))
+            if "http.sslCAInfo" in configuration:  # an https proxy is trusted by the same word
+                configuration["http.proxySSLCAInfo"] = configuration["http.sslCAInfo"]
         yield configuration
 
 

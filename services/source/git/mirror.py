@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from services.source.git.login import access_to
@@ -36,7 +37,8 @@ log = logging.getLogger(__name__)
 LOCAL_DEADLINE = timedelta(seconds=60)
 FETCHES_UNTIL_GC = 100  # each leaves a handful of loose files
 UNUSED_AFTER = timedelta(days=2)
-CONCURRENT_FETCHES = 16  # a process each; servers that hang must not use up all of them at once
+CONCURRENT_FETCHES = 16  # a process each
+CONCURRENT_AT_ONE_SERVER = 8  # one that hangs must not use up all of them
 _LOCK = "in-use"
 _FULL_HISTORY = "--depth=2147483647"  # Git's number for "all of it", also for a shallow mirror
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -86,7 +88,8 @@ class Mirrors:
         self._now = now
         self.git = git
         self.ssh = ssh
-        self.slots = asyncio.Semaphore(CONCURRENT_FETCHES)
+        self._slots = asyncio.Semaphore(CONCURRENT_FETCHES)
+        self._slots_at: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self.fetched: dict[Place, dict[str, str]] = {}  # ids by what was asked for
         self._locks: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
         self._fetches: dict[Place, int] = {}
@@ -102,6 +105,13 @@ class Mirrors:
                 os.utime(path)
                 yield Mirror(path, place, descriptor, self)
                 await self._sometimes_collect(place, path, descriptor)
+
+    @asynccontextmanager
+    async def slot(self, remote: Remote) -> AsyncIterator[None]:
+        server = urlsplit(remote.url).netloc
+        at_server = self._slots_at.setdefault(server, asyncio.Semaphore(CONCURRENT_AT_ONE_SERVER))
+        async with at_server, self._slots:
+            yield
 
     async def sweep(self) -> None:
         """Remove what nobody opened for long: their objects are gone, or have other URLs."""
@@ -136,7 +146,7 @@ class Mirror:
         self._lock = lock
         self._git = shared.git
         self._ssh = shared.ssh
-        self._slots = shared.slots
+        self._slot = shared.slot
         self._fetched = shared.fetched.setdefault(place, {})
         self._seen: tuple[Path, ...] = ()
 
@@ -154,7 +164,7 @@ class Mirror:
         name, wanted = target.fetched, target.object_id or target.commit
         if self._fetched.get(name) == wanted and (self.path / "HEAD").exists():
             return target.commit  # another object of the same repository was faster
-        async with self._slots:
+        async with self._slot(remote):
             await self._fetch_or_heal(remote, name, deadline)
         commit = await self._commit_at(name)
         self._fetched[name] = wanted if commit == target.commit else commit

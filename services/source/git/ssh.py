@@ -25,6 +25,7 @@ _VERSION_2: Mapping[bytes | str, bytes | str] = {
 }  # servers that do not let it through speak version 0
 _FAREWELL = timedelta(seconds=1)
 _ERRORS_KEPT = 2048
+_LONGEST = 500  # of a stranger's words
 logging.getLogger("asyncssh").setLevel(logging.WARNING)  # it tells of every connection
 
 
@@ -44,6 +45,7 @@ class UploadPack(asyncssh.SSHClientSession[bytes]):
         self.output = asyncio.StreamReader(limit=256 * 1024)
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._errors = b""
+        self._lost: Exception | None = None
         self._may_write = asyncio.Event()
         self._may_write.set()
 
@@ -58,10 +60,10 @@ class UploadPack(asyncssh.SSHClientSession[bytes]):
 
     @property
     def last_words(self) -> str:
-        """What it said on its error stream, in one line."""
+        """What it said on its error stream, or when it hung up, in one line."""
         lines = [line.strip() for line in self._errors.decode(errors="replace").splitlines()]
         text = "; ".join(line for line in lines if line)
-        return redact("".join(c if c.isprintable() else "?" for c in text))[:500]
+        return _one_line(text) or (_said(self._lost) if self._lost else "")
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         self._channel = chan
@@ -78,6 +80,7 @@ class UploadPack(asyncssh.SSHClientSession[bytes]):
         return True  # it may still listen
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = exc
         self.output.feed_eof()  # whoever reads misses something, and says so
         self._may_write.set()
 
@@ -125,6 +128,7 @@ async def _connected(
         "config": None,
         "agent_path": None,
         "x509_trusted_certs": None,
+        "compression_algs": ["none"],  # packs are small already, and nobody inflates at our cost
         "login_timeout": 0,  # ours is over all
     }
     if algorithms.key_exchange:
@@ -176,9 +180,13 @@ def _explaining(
 
 
 def _said(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error) or type(error).__name__
-    return str(error) or type(error).__name__
+    """Some of it may be the server's word."""
+    text = error.strerror if isinstance(error, OSError) else ""
+    return _one_line(text or str(error) or type(error).__name__)
+
+
+def _one_line(text: str) -> str:
+    return redact("".join(c if c.isprintable() else "?" for c in text))[:_LONGEST]
 
 
 @contextmanager
@@ -188,13 +196,15 @@ def _explaining_host_keys(address: SshAddress, keys: SshKeys) -> Iterator[None]:
     except asyncssh.HostKeyNotVerifiable as error:
         raise SshError(_about_host_key(address, keys), refuses_us=True) from error
     except asyncssh.KeyExchangeFailed as error:
-        raise SshError(
-            f"ssh to {address}: {error}; see SSH_KEX_ALGOS, SSH_HOSTKEY_ALGOS"
-        ) from error
+        raise SshError(_about_algorithms(address, error)) from error
     except (asyncssh.ConnectionLost, ConnectionResetError, BrokenPipeError) as error:
         raise SshError(_hung_up(address, keys)) from error
     except ValueError as error:  # asyncssh checks the settings when it connects
-        raise SshError(f"ssh to {address}: SSH_KEX_ALGOS or SSH_HOSTKEY_ALGOS: {error}") from error
+        raise SshError(_about_algorithms(address, error)) from error
+
+
+def _about_algorithms(address: SshAddress, error: Exception) -> str:
+    return f"ssh to {address}: {_said(error)}; see the settings SSH_KEX_ALGOS, SSH_HOSTKEY_ALGOS"
 
 
 def _about_host_key(address: SshAddress, keys: SshKeys) -> str:

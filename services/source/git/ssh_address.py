@@ -5,7 +5,8 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 PORT = 22
-_HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}\.?|[0-9a-fA-F:.]*:[0-9a-fA-F:.%a-z]*")
 
 
 class SshAlgorithms(NamedTuple):
@@ -41,7 +42,7 @@ def ssh_address(url: str) -> SshAddress:
     host, path, user = parts.hostname or "", unquote(parts.path), unquote(parts.username or "")
     if parts.port == 0:
         raise ValueError("the port is 0")
-    if host.startswith("-") or not _HOST.fullmatch(host):
+    if not _HOST.fullmatch(host):
         raise ValueError(f"{host!r} is not the name of a host")
     if user and (user.startswith("-") or not user.isprintable()):
         raise ValueError("it has a user name that nobody has")
