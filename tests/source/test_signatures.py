@@ -80,6 +80,7 @@ def test_objects_of_sha256_repositories_are_good() -> None:
         ("old", "has expired"),
         ("old-subkey", "subkey .* has expired"),
         ("revoked", "revoked"),
+        ("retired", "revoked"),
         ("lost-subkey", "revoked"),
     ],
 )
