@@ -250,7 +250,10 @@ async def test_a_secret_that_is_missing_or_empty_is_a_verification_error_and_hea
     await service.secret("keys", **{"x.asc": "no key", "y.sshpub": "no key"})
     await service.request("GitRepository", "shop", "now")
     stored = await refused(service, "VerificationError")
-    assert "holds no public key" in condition(stored, "Ready")["message"]
+    message = condition(stored, "Ready")["message"]
+    assert "holds no public key" in message
+    assert "key 'x.asc' cannot be read: " in message
+    assert "key 'y.sshpub' cannot be read: line 1 is not a public key" in message
 
     await service.secret("keys", **OURS)
     await service.request("GitRepository", "shop", "again")
