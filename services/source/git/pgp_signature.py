@@ -27,7 +27,10 @@ def pgp_keys(text: bytes) -> "list[Cert]":
     """Of one armored or binary key ring; raises PgpError."""
     from pysequoia import Cert
 
-    found = _guarded(lambda: Cert.split_bytes(text))
+    try:
+        found = _guarded(lambda: Cert.split_bytes(text))
+    except PgpError as error:
+        raise PgpError(f"no OpenPGP public key: {error}") from error
     if not found:
         raise PgpError("no OpenPGP public key")
     return found

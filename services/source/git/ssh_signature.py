@@ -50,14 +50,24 @@ def ssh_keys(text: bytes) -> list[SshKey]:
         stripped = line.strip()
         if not stripped or stripped.startswith(b"#"):
             continue
-        found = _LINE.fullmatch(stripped)
-        blob = _decoded(found["key"]) if found else b""
-        if not found or SshReader(blob).text() != found["kind"]:
-            raise SshError(f"line {number} is not a public key: <type> <base64> [comment]")
-        keys.append(SshKey(blob))
+        try:
+            keys.append(_key(stripped))
+        except SshError as error:
+            said = f"line {number} is not a public key (<type> <base64> [comment]): {error}"
+            raise SshError(said) from error
     if not keys:
         raise SshError("no SSH public key")
     return keys
+
+
+def _key(line: bytes) -> SshKey:
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise SshError("it begins otherwise")
+    blob = _decoded(found["key"])
+    if SshReader(blob).text() != found["kind"]:
+        raise SshError("the key is of another type")
+    return SshKey(blob)
 
 
 def verified_by(payload: bytes, armored: bytes, keys: Iterable[SshKey]) -> str:
