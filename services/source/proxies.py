@@ -12,7 +12,9 @@ from shared.credentials import Proxy
 PROXY_ERRORS = (ProxyError, ProxyConnectionError, ProxyTimeoutError)  # with no base in common
 
 
-def connector(proxy: Proxy | None, *, limit: int, limit_per_host: int = 0) -> aiohttp.BaseConnector:
+def connector(
+    proxy: Proxy | None, *, limit: int = 0, limit_per_host: int = 0
+) -> aiohttp.BaseConnector:
     """The limits are of connections; 0 is none."""
     if not is_socks(proxy):
         return aiohttp.TCPConnector(limit=limit, limit_per_host=limit_per_host)

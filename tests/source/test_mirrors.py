@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 import sys
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -178,18 +179,19 @@ async def test_a_damaged_mirror_is_made_anew(
 async def test_an_object_that_is_not_what_its_id_says_is_not_given_out(
     shop: Repository, tools: Tools
 ) -> None:
-    """As after a fault of the disk, or a hand in it; git itself would give it out."""
-    first = await fetched(shop, tools)
-    second = await shop.commit("second", {"b": "2"})
-    await fetched(shop, tools)
-
+    """As after a fault of the disk, or a hand in it; git itself gives it out."""
+    commit = await fetched(shop, tools)
     async with opened(tools, shop) as mirror:
-        assert (await mirror.object_at(second)).content.endswith(b"second")
-        one, other = (mirror.path / "objects" / id[:2] / id[2:] for id in (first, second))
-        other.chmod(0o600)
-        other.write_bytes(one.read_bytes())
+        good = await mirror.object_at(commit)
+        other = commit[::-1]
+        path = mirror.path / "objects" / other[:2] / other[2:]
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zlib.compress(f"commit {len(good.content)}\0".encode() + good.content))
+
         with pytest.raises(GitError, match="is damaged"):
-            await mirror.object_at(second)
+            await mirror.object_at(other)
+
+    assert (good.id, good.kind) == (commit, "commit")
 
 
 async def test_a_server_that_hangs_is_left_with_its_whole_process_group(

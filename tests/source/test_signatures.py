@@ -12,7 +12,8 @@ from pysequoia import SignatureMode, Tsk, sign
 from services.source.git import pgp_signature, ssh_signature
 from services.source.git.pgp_signature import PgpError, pgp_keys
 from services.source.git.signed_object import InvalidObject, SignedObject, signed_object
-from services.source.git.ssh_signature import SshError, ssh_keys
+from services.source.git.ssh_encoding import SshError
+from services.source.git.ssh_signature import ssh_keys
 from tests.support.signed_objects import (
     a_payload,
     armored,
@@ -80,6 +81,7 @@ def test_objects_of_sha256_repositories_are_good() -> None:
         ("old", "has expired"),
         ("old-subkey", "subkey .* has expired"),
         ("revoked", "revoked"),
+        ("retired", "revoked"),
         ("lost-subkey", "revoked"),
     ],
 )

@@ -166,6 +166,31 @@ async def test_while_verification_fails_the_last_good_artifact_stays(
     assert condition(stored, "SourceVerified")["status"] == "True"
 
 
+@pytest.mark.parametrize("first", ["good", ""])
+async def test_a_refusal_that_repeats_itself_is_told_once_and_stays_visible(
+    service: SourceService, git_server: GitServer, shop: Repository, first: str
+) -> None:
+    await service.secret("keys", **OURS)
+    if first:
+        await push_signed(shop, first)
+        await applied(service, shop)
+        await service.ready("GitRepository", "shop")
+        await push(shop, recorded("commit-by-rose"))
+        await service.request("GitRepository", "shop", "now")
+    else:
+        await applied(service, shop)
+    refusal = condition(await refused(service, "InvalidCommitSignature"), "Ready")
+    git_server.requests.clear()
+    writes = len(service.requests())
+
+    await eventually(lambda: len(git_server.requests), lambda count: count >= 2)
+
+    stored = await service.read("GitRepository", "shop")
+    assert condition(stored, "Ready") == refusal
+    assert not [line for line in service.requests()[writes:] if line.startswith("PATCH")]
+    assert [t.reason for t in service.told if t.severity == "error"] == ["InvalidCommitSignature"]
+
+
 async def test_verification_that_is_asked_for_later_looks_at_the_revision_that_is_there(
     service: SourceService, shop: Repository
 ) -> None:
@@ -225,7 +250,10 @@ async def test_a_secret_that_is_missing_or_empty_is_a_verification_error_and_hea
     await service.secret("keys", **{"x.asc": "no key", "y.sshpub": "no key"})
     await service.request("GitRepository", "shop", "now")
     stored = await refused(service, "VerificationError")
-    assert "holds no public key" in condition(stored, "Ready")["message"]
+    message = condition(stored, "Ready")["message"]
+    assert "holds no public key" in message
+    assert "key 'x.asc' cannot be read: " in message
+    assert "key 'y.sshpub' cannot be read: line 1 is not a public key" in message
 
     await service.secret("keys", **OURS)
     await service.request("GitRepository", "shop", "again")

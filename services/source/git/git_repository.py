@@ -20,7 +20,7 @@ from services.source.git.assembly import Built, GitAssembly, GitTools
 from services.source.git.content import Wanted, must_be_verified
 from services.source.git.verification import require_possible
 from services.source.storage import Storage
-from shared.conditions import find
+from shared.conditions import PROGRESSING_WITH_RETRY, RECONCILING, find
 from shared.outcomes import Done
 from shared.resources.source import GitRepository
 from shared.run import Run
@@ -88,17 +88,28 @@ def _forget_refusal(repository: GitRepository, run: Run) -> None:
 
 async def _announce(wanted: Wanted, run: Run) -> None:
     if wanted.artifact is None:
-        return await run.progress("building artifact")
+        if not _is_another_try(wanted.repository):
+            await run.progress("building artifact")
+        return
     reason, news = "NewRevision", f"new upstream revision '{wanted.upstream.target.revision}'"
     if wanted.has_revision:
         reason, news = "IncludeChange", "the artifacts to include have changed"
     if wanted.has_revision and wanted.has_includes:
-        return None  # only the configuration of what to take, or to verify, has changed
+        return  # only the configuration of what to take, or to verify, has changed
     told = find(conditions_of(wanted.repository), ARTIFACT_OUTDATED)
-    if told and told.message == news:
-        return None  # another try: Ready goes on saying why the last one failed
+    if told and told.message == news and _is_another_try(wanted.repository):
+        return
     marks = outdated(reason, news, artifact_exists=True)
-    return await run.progress(f"building artifact: {news}", conditions=marks)
+    await run.progress(f"building artifact: {news}", conditions=marks)
+
+
+def _is_another_try(repository: GitRepository) -> bool:
+    """Ready goes on saying why the last one failed, until this one has ended."""
+    progress = find(conditions_of(repository), RECONCILING)
+    return progress is not None and (progress.reason, progress.observed_generation) == (
+        PROGRESSING_WITH_RETRY,
+        repository.metadata.generation,
+    )
 
 
 def _unchanged(wanted: Wanted, run: Run) -> Done:

@@ -130,9 +130,7 @@ def includers_of(
         others = [
             each
             for each in repositories.values()
-            if each.spec.include
-            and each.key != changed.key
-            and each.metadata.namespace == changed.metadata.namespace
+            if each.spec.include and each.metadata.namespace == changed.metadata.namespace
         ]
         if before and after and before.spec.include != after.spec.include:
             return [each.key for each in others]  # a circle may be open now, of any length

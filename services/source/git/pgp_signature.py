@@ -27,7 +27,10 @@ def pgp_keys(text: bytes) -> "list[Cert]":
     """Of one armored or binary key ring; raises PgpError."""
     from pysequoia import Cert
 
-    found = _guarded(lambda: Cert.split_bytes(text))
+    try:
+        found = _guarded(lambda: Cert.split_bytes(text))
+    except PgpError as error:
+        raise PgpError(f"no OpenPGP public key: {error}") from error
     if not found:
         raise PgpError("no OpenPGP public key")
     return found
@@ -45,8 +48,6 @@ def verified_by(payload: bytes, signature: bytes, keys: "Iterable[Cert]", now: N
         result = _guarded(lambda: verify(bytes=payload, store=lambda _: known, signature=parsed))
     except PgpError as error:
         raise PgpError(_why_not(parsed, known)) from error
-    if parsed.expiration is not None and parsed.expiration <= now():
-        raise PgpError("the signature has expired")
     signer = result.valid_sigs[0]
     cert = next(key for key in known if key.fingerprint == signer.certificate)
     _require_good(cert, signer.signing_key, now)

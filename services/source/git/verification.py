@@ -6,7 +6,6 @@ signed tag under a new name is somebody else's promise.
 """
 
 import asyncio
-import contextlib
 import os
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,7 +16,8 @@ from services.source.git.mirror import GitObject, Mirror
 from services.source.git.pgp_signature import PgpError, PgpKey
 from services.source.git.reference import Target, revision_of
 from services.source.git.signed_object import InvalidObject, SignedObject, signed_object
-from services.source.git.ssh_signature import SshError, SshKey
+from services.source.git.ssh_encoding import SshError
+from services.source.git.ssh_signature import SshKey
 from services.source.referenced_secrets import ReferencedSecrets
 from shared.resources.meta import NamespacedName
 from shared.resources.source import GitRepository
@@ -38,6 +38,12 @@ class _Keys:
     secret: NamespacedName
     pgp: list[PgpKey] = field(default_factory=list)
     ssh: list[SshKey] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def remark(self) -> str:
+        """For messages: somebody may wonder why a key does not count."""
+        return "".join(f"; {problem}" for problem in self.unreadable)
 
 
 class _Refused(Exception):
@@ -90,7 +96,7 @@ class GitVerifier:
         if not keys.pgp and not keys.ssh:
             raise VerificationFailed(
                 f"Secret {secret} holds no public key; PGP keys are expected under *.asc, "
-                "SSH keys under *.sshpub",
+                f"SSH keys under *.sshpub{keys.remark}",
                 reason=VERIFICATION_ERROR,
             )
         return keys
@@ -101,7 +107,7 @@ async def _verified_commit(commit: GitObject, keys: _Keys) -> str:
         key = await asyncio.to_thread(_signer, signed_object(commit), keys)
     except (_Refused, InvalidObject) as error:
         raise VerificationFailed(
-            f"signature verification of commit '{commit.id}' failed: {error}",
+            f"signature verification of commit '{commit.id}' failed: {error}{keys.remark}",
             reason="InvalidCommitSignature",
         ) from error
     return f"- commit '{commit.id}' with key '{key}'"
@@ -115,7 +121,7 @@ async def _verified_tag(tag: GitObject, name: str, commit: str, keys: _Keys) -> 
         key = await asyncio.to_thread(_signer, signed, keys)
     except _Refused as error:
         raise VerificationFailed(
-            f"signature verification of tag '{shown}' failed: {error}",
+            f"signature verification of tag '{shown}' failed: {error}{keys.remark}",
             reason="InvalidTagSignature",
         ) from error
     return f"- tag '{shown}' with key '{key}'"
@@ -164,12 +170,15 @@ def _pgp_signer(signed: SignedObject, keys: _Keys) -> str:
 
 
 def _read(secret: NamespacedName, values: dict[str, bytes]) -> _Keys:
-    """A key that cannot be read signs nothing; the others may still do."""
+    """A key that cannot be read has signed nothing; the others may have."""
     keys = _Keys(secret)
     for name, text in values.items():
-        with contextlib.suppress(SshError, PgpError):
+        try:
             if name.endswith(".sshpub"):
                 keys.ssh += ssh_signature.ssh_keys(text)
             else:
                 keys.pgp += pgp_signature.pgp_keys(text)
+        except (SshError, PgpError) as error:
+            if name.endswith((".sshpub", ".asc")):
+                keys.unreadable.append(f"key {name!r} cannot be read: {error}")
     return keys

@@ -41,26 +41,31 @@ tag() { # key, name, name of the recording: of the last commit
 
 program 20240201
 repository sha1
-for name in rose subkey old-subkey lost-subkey old revoked; do
+for name in rose subkey old-subkey lost-subkey old revoked retired; do
     case $name in old) life=1y ;; *) life=never ;; esac
     as_of 20240101 --quick-gen-key "$name <$name@example.com>" ed25519 sign "$life"
 done
 as_of 20240101 --quick-add-key "$(fingerprint subkey)" ed25519 sign never
 as_of 20240101 --quick-add-key "$(fingerprint old-subkey)" ed25519 sign 1y
 as_of 20240101 --quick-add-key "$(fingerprint lost-subkey)" ed25519 sign never
-for name in rose subkey old-subkey lost-subkey old revoked; do commit "<$name@example.com>" "$name"; done
+for name in rose subkey old-subkey lost-subkey old revoked retired; do commit "<$name@example.com>" "$name"; done
 commit "<rose@example.com>" rose
 tag "<rose@example.com>" v1.0.0 tag-by-rose
 git tag -a -m "not signed" v1.1.0 "$id" && record tag v1.1.0 tag-unsigned
 program 20240201 "--default-sig-expire 1d"
 commit "<rose@example.com>" rose-for-a-day
 
-printf 'y\n0\nsuperseded\n\ny\n' | gpg --quiet --command-fd 0 --pinentry-mode loopback --passphrase '' --no-tty \
-    --faked-system-time 20240301T000000! --gen-revoke "<revoked@example.com>" > "$work/revocation" 2>/dev/null
-as_of 20240301 --import "$work/revocation"
+revoke() { # name, reason: 1 is a stolen key, 3 one that is no longer used
+    printf 'y\n%s\n\ny\n' "$2" | gpg --quiet --command-fd 0 --pinentry-mode loopback --passphrase '' \
+        --no-tty --faked-system-time 20240301T000000! --gen-revoke "<$1@example.com>" \
+        > "$work/revocation" 2>/dev/null
+    as_of 20240301 --import "$work/revocation"
+}
+revoke revoked 1
+revoke retired 3
 printf 'key 1\nrevkey\ny\n2\n\ny\nsave\n' | gpg --quiet --command-fd 0 --pinentry-mode loopback --passphrase '' --no-tty \
     --faked-system-time 20240301T000000! --edit-key "<lost-subkey@example.com>" >/dev/null 2>&1
-for name in rose subkey old-subkey lost-subkey old revoked; do export_key "$name"; done
+for name in rose subkey old-subkey lost-subkey old revoked retired; do export_key "$name"; done
 
 git config gpg.format ssh
 for kind in ed25519 ecdsa rsa; do
