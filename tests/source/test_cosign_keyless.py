@@ -3,19 +3,30 @@
 import base64
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from services.source.verification.interface import SignedArtifact, VerificationFailed, Verified
-from services.source.verification.public_good import EVERY, PublicGood, embedded
+from services.source.verification.interface import VerificationFailed, Verified
 from services.source.verification.signature_verifier import SignatureVerifier, VerificationSecrets
-from shared.resources.meta import LocalObjectReference
-from shared.resources.source.verification import ChartVerification, OCIVerification, OIDCIdentity
+from tests.support.keyless_signatures import (
+    ARTIFACT,
+    BY,
+    LAYOUTS,
+    PAYLOAD,
+    ROOT,
+    SIGSTORE,
+    STATEMENT,
+    asked,
+    refusal,
+    signed,
+    verify,
+    with_bundle,
+    with_layer,
+)
 from tests.support.private_sigstore import (
-    BUNDLE,
     ISSUER,
     SIGNED_AT,
     WORKFLOW,
@@ -27,68 +38,11 @@ from tests.support.private_sigstore import (
     sign,
 )
 from tests.support.signed_artifacts import (
-    MemoryRepository,
     Recorded,
     an_artifact,
     simple_payload,
     statement,
 )
-
-SIGSTORE = PrivateSigstore()
-ARTIFACT = an_artifact()
-PAYLOAD = simple_payload(ARTIFACT.digest)
-STATEMENT = statement(ARTIFACT.digest)
-BY = Verified(f"{WORKFLOW} ({ISSUER})")
-ROOT = VerificationSecrets(trusted_root={"trusted_root.json": SIGSTORE.trusted_root})
-LAYOUTS = ("bundle", "tag")
-
-
-def asked(*identities: tuple[str, str]) -> OCIVerification:
-    return OCIVerification(
-        match_oidc_identity=tuple(
-            OIDCIdentity(issuer=issuer, subject=subject) for issuer, subject in identities
-        ),
-        trusted_root_secret_ref=LocalObjectReference(name="root"),
-    )
-
-
-async def verify(
-    registry: MemoryRepository,
-    spec: OCIVerification | None = None,
-    secrets: VerificationSecrets = ROOT,
-) -> list[Verified]:
-    return await SignatureVerifier().verify(ARTIFACT, registry, spec or asked(), secrets)
-
-
-async def refusal(
-    registry: MemoryRepository,
-    spec: OCIVerification | None = None,
-    secrets: VerificationSecrets = ROOT,
-) -> str:
-    with pytest.raises(VerificationFailed) as caught:
-        await verify(registry, spec, secrets)
-    return str(caught.value)
-
-
-def with_bundle(bundle: dict[str, Any], artifact: SignedArtifact = ARTIFACT) -> MemoryRepository:
-    registry = MemoryRepository()
-    registry.add_referrer(artifact, BUNDLE, registry.add_blob(json.dumps(bundle).encode(), BUNDLE))
-    return registry
-
-
-def with_layer(annotations: dict[str, str], payload: bytes = PAYLOAD) -> MemoryRepository:
-    registry = MemoryRepository()
-    registry.add_at_tag(ARTIFACT, registry.add_blob(payload, annotations=annotations))
-    return registry
-
-
-def signed(
-    layout: str, sigstore: PrivateSigstore = SIGSTORE, wish: Wish | None = None
-) -> MemoryRepository:
-    signer = sigstore.certify(wish or Wish())
-    if layout == "bundle":
-        return with_bundle(sigstore.envelope_bundle(signer, STATEMENT))
-    return with_layer(sigstore.detached(signer, PAYLOAD))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -100,13 +54,21 @@ async def test_a_bundle_may_sign_the_manifest_itself() -> None:
     manifest = b'{"schemaVersion": 2}'
     registry = with_bundle(SIGSTORE.message_bundle(SIGSTORE.certify(), manifest))
     registry.manifests[ARTIFACT.digest] = manifest
-
     assert await verify(registry) == [BY]
+
+    other = with_bundle(SIGSTORE.message_bundle(SIGSTORE.certify(), b"other"))
+    other.manifests[ARTIFACT.digest] = manifest
+    assert "it proves no identity: Bundle message digest mismatch" in await refusal(other)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 async def test_a_person_signs_as_well_as_a_workflow(layout: str) -> None:
-    wish = Wish(email="jo@team.example", issuer="https://accounts.example", old_issuer_only=True)
+    wish = Wish(
+        email="jo@team.example",
+        workflow="",
+        issuer="https://accounts.example",
+        old_issuer_only=True,
+    )
 
     verified = await verify(signed(layout, wish=wish), asked(("accounts", "@team[.]example$")))
 
@@ -177,11 +139,12 @@ async def test_every_proof_must_be_of_the_trusted_root(
     [
         (Wish(logged=False), ("signed certificate timestamp", "signed certificate timestamp")),
         (Wish(extended=ExtendedKeyUsageOID.SERVER_AUTH), ("code signing", "than signing")),
+        (Wish(email="jo@team.example"), ("2 identities instead", "2 identities instead")),
         (Wish(use="key_agreement"), ("digital signature", "than signing")),
         (Wish(starts=SIGNED_AT + timedelta(minutes=1)), ("not valid at", "not valid at")),
         (Wish(starts=SIGNED_AT - timedelta(minutes=11)), ("not valid at", "not valid at")),
     ],
-    ids=["not logged", "for servers", "for agreement", "too early", "too late"],
+    ids=["not logged", "for servers", "two identities", "for agreement", "too early", "too late"],
 )
 async def test_the_certificate_must_be_for_signing_and_valid_then(
     layout: str, wish: Wish, reasons: tuple[str, str]
@@ -296,76 +259,19 @@ async def test_a_bundle_with_two_envelopes_is_read_once() -> None:
         await refusal(with_bundle(bundle))
 
 
-SECRET_PROBLEMS: dict[str, tuple[dict[str, bytes] | None, str]] = {
-    "no Secret": (None, "Secret 'root' has no key trusted_root.json"),
-    "no key": ({"root.json": b"{}"}, "Secret 'root' has no key trusted_root.json"),
-    "no JSON": ({"trusted_root.json": b"{"}, "not a trusted root of Sigstore"),
-    "no root": ({"trusted_root.json": b"{}"}, "not a trusted root of Sigstore"),
-    "no log": (
-        {
-            "trusted_root.json": json.dumps(
-                {**json.loads(SIGSTORE.trusted_root), "tlogs": []}
-            ).encode()
-        },
-        "an incomplete trusted root",
-    ),
-}
+async def test_a_signed_timestamp_tells_the_time_as_well() -> None:
+    """The second version of Sigstore's log leaves that to an authority of its own."""
+    recorded = Recorded.load("keyless-timestamped")
+    secrets = VerificationSecrets(trusted_root=recorded.secret)
 
-
-@pytest.mark.parametrize("problem", SECRET_PROBLEMS)
-async def test_a_trusted_root_that_is_none_is_named(problem: str) -> None:
-    values, said = SECRET_PROBLEMS[problem]
-
-    assert said in await refusal(signed("bundle"), secrets=VerificationSecrets(trusted_root=values))
-
-
-class Repository:
-    """Of trust; it counts how often it is asked."""
-
-    def __init__(self, answer: bytes | None = None) -> None:
-        self.answer = answer
-        self.asked = 0
-
-    def __call__(self) -> bytes:
-        self.asked += 1
-        if self.answer is None:
-            raise OSError("no route to host")
-        return self.answer
-
-
-class Clock:
-    time = datetime(2026, 6, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.time
-
-
-async def test_charts_are_verified_against_the_public_good_instance() -> None:
-    verifier = SignatureVerifier(PublicGood(Repository(SIGSTORE.trusted_root)))
-
-    verified = await verifier.verify(
-        ARTIFACT, signed("bundle"), ChartVerification(), VerificationSecrets()
+    verified = await SignatureVerifier().verify(
+        recorded.artifact, recorded.registry, asked((ISSUER, WORKFLOW)), secrets
     )
 
     assert verified == [BY]
 
-
-async def test_what_came_with_the_library_counts_when_nothing_newer_can_be_had() -> None:
-    repository, clock = Repository(), Clock()
-    public_good = PublicGood(repository, clock)
-
-    assert await public_good.trusted_root() == embedded("trusted_root.json")
-    verifier = SignatureVerifier(public_good)
-    with pytest.raises(VerificationFailed, match="it proves no identity"):
-        await verifier.verify(
-            ARTIFACT, signed("bundle"), ChartVerification(), VerificationSecrets()
-        )
-    assert repository.asked == 1
-
-    repository.answer = SIGSTORE.trusted_root
-    clock.time += timedelta(hours=1)
-    assert await public_good.trusted_root() == SIGSTORE.trusted_root
-    repository.answer = None
-    clock.time += EVERY
-    assert await public_good.trusted_root() == SIGSTORE.trusted_root
-    assert repository.asked == 3
+    root = json.loads(recorded.secret["trusted_root.json"])
+    root["timestampAuthorities"] = []
+    without = VerificationSecrets(trusted_root={"trusted_root.json": json.dumps(root).encode()})
+    with pytest.raises(VerificationFailed, match="no Timestamp Authorities"):
+        await SignatureVerifier().verify(recorded.artifact, recorded.registry, asked(), without)

@@ -99,7 +99,16 @@ async def test_what_cosign_signed_is_verified(kind: str, layout: str) -> None:
     assert verified == [Verified(f"{kind}.pub")]
 
 
-@pytest.mark.parametrize("layout", ["bundle", "tag"])
+async def test_the_older_layout_may_refer_to_the_artifact() -> None:
+    recorded = Recorded.load("cosign-p256-referrer")
+
+    verified = await verify(recorded.artifact, recorded.registry, recorded.secret)
+
+    assert verified == [Verified("p256.pub")]
+    assert sum("referrers" in asked for asked in recorded.registry.asked) == 1
+
+
+@pytest.mark.parametrize("layout", ["bundle", "tag", "referrer"])
 async def test_another_key_has_not_signed_it(layout: str) -> None:
     recorded = Recorded.load(f"cosign-p256-{layout}")
 
@@ -123,7 +132,7 @@ def _secret_of(kind: str) -> dict[str, bytes]:
     return Recorded.load(f"cosign-{kind}-tag").secret
 
 
-@pytest.mark.parametrize("layout", ["bundle", "tag"])
+@pytest.mark.parametrize("layout", ["bundle", "tag", "referrer"])
 async def test_a_signature_of_another_artifact_does_not_count(layout: str) -> None:
     """Somebody who may push has moved the signature to where ours would be."""
     recorded, other = Recorded.load(f"cosign-p256-{layout}"), an_artifact()
@@ -137,7 +146,8 @@ async def test_a_signature_of_another_artifact_does_not_count(layout: str) -> No
         if not name.startswith("sha256:"):
             registry.manifests[name] = content
         elif b'"subject"' in content:
-            registry.add_referrer(other, BUNDLE, *json.loads(content)["layers"])
+            told = json.loads(content)
+            registry.add_referrer(other, told["artifactType"], *told["layers"])
 
     said = await refusal(other, registry, recorded.secret)
 
@@ -279,6 +289,11 @@ def wrong_payload_type(registry: MemoryRepository, artifact: SignedArtifact) -> 
     add_bundle(registry, artifact, dsseEnvelope=told)
 
 
+def other_statement(registry: MemoryRepository, artifact: SignedArtifact) -> None:
+    told = statement(artifact.digest, kind="https://example.test/Statement/v1")
+    add_bundle(registry, artifact, dsseEnvelope=envelope(told))
+
+
 def renamed_payload_type(registry: MemoryRepository, artifact: SignedArtifact) -> None:
     told = envelope(statement(artifact.digest), kind="text/plain")
     told["payloadType"] = "application/vnd.in-toto+json"
@@ -317,6 +332,7 @@ def replaced_manifest(registry: MemoryRepository, artifact: SignedArtifact) -> N
         (too_many_layers, f"more than {MOST_LAYERS} layers"),
         (two_in_an_envelope, "its envelope has 2 signatures instead of one"),
         (wrong_payload_type, "its envelope holds 'text/plain', not a statement"),
+        (other_statement, "the signed statement is of type 'https://example.test/Statement/v1'"),
         (renamed_payload_type, "no key of the Secret made it"),
         (no_content, "needs either an envelope or a message signature"),
         (other_subject, "the signature's manifest names another artifact"),

@@ -176,6 +176,26 @@ def test_no_cbor_costs_more_than_its_size(content: bytes) -> None:
     assert _count(value) <= len(content)
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "cut off"),
+        (b"\x00\x00", "more than one item"),
+        (b"\x81" * 17 + b"\x00", "nests deeper than 16 levels"),
+        (b"\xc1" * 17 + b"\x00", "nests deeper than 16 levels"),
+        (b"\xa2\x01\x00\x01\x00", "the key '1' twice"),
+        (b"\xa1\x41a\x00", "a key that is neither a number nor text"),
+        (b"\xa1\x80\x00", "nests deeper"),
+        (b"\x5f\xff", "a length that is not definite"),
+        (b"\x61\xff", "text that is not UTF-8"),
+        (b"\xf9\x00\x00", "a value that is no integer"),
+    ],
+)
+def test_cbor_outside_of_what_signatures_use_is_refused(content: bytes, problem: str) -> None:
+    with pytest.raises(CborError, match=problem):
+        cbor.load(content)
+
+
 def _count(value: Any) -> int:
     match value:
         case Tagged():

@@ -1,5 +1,6 @@
 """Signatures of the Notary Project; the recorded ones were made by notation-go 1.3.2."""
 
+import base64
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,6 +17,7 @@ from services.source.verification.interface import (
     Verified,
 )
 from tests.support.code_signing import (
+    ARTIFACT_TYPE,
     AUTHORITY,
     JWS,
     NOW,
@@ -115,6 +117,7 @@ async def test_a_certificate_may_have_signed_itself() -> None:
         (Profile(uses=("key_agreement",)), "is not for digital signatures alone"),
         (Profile(uses=("digital_signature", "key_cert_sign")), "for digital signatures alone"),
         (Profile(usage_is_critical=False), "but not that it matters"),
+        (Profile(extended=(ExtendedKeyUsageOID.SMARTCARD_LOGON,)), "else than signing code"),
         (Profile(extended=(ExtendedKeyUsageOID.SERVER_AUTH,)), "something else than signing code"),
         (
             Profile(extended=(ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.TIME_STAMPING)),
@@ -208,6 +211,26 @@ async def test_the_key_of_the_certificate_must_have_signed() -> None:
     impostor = Identity(ec.generate_private_key(ec.SECP256R1()), SIGNER.chain)
 
     assert "was not made with the key of its certificate" in await refusal(signed(impostor))
+
+
+async def test_a_signature_has_one_spelling() -> None:
+    """Numbers may be written with zeros in front; signatures must not have two texts."""
+    told = json.loads(jws(SIGNER, payload(ARTIFACT), header()))
+    raw = base64.urlsafe_b64decode(told["signature"] + "==")
+    longer = raw[:32] + b"\0" + raw[32:]
+    told["signature"] = base64.urlsafe_b64encode(longer).rstrip(b"=").decode()
+    registry = MemoryRepository()
+    add_signature(registry, ARTIFACT, json.dumps(told).encode())
+
+    assert "was not made with the key of its certificate" in await refusal(registry)
+
+
+async def test_a_manifest_holds_one_envelope() -> None:
+    registry = MemoryRepository()
+    layer = registry.add_blob(jws(SIGNER, payload(ARTIFACT), header()), JWS)
+    registry.add_referrer(ARTIFACT, ARTIFACT_TYPE, layer, layer)
+
+    assert "manifest has 2 layers, not one" in await refusal(registry)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from services.source.verification.interface import SignedArtifact
-from tests.support.code_signing import NOW, Profile, payload
+from tests.support.code_signing import NOW, Identity, Profile, payload
 from tests.support.signed_artifacts import MemoryRepository
 from tests.support.trusted_signers import (
     ARTIFACT,
     EXPIRED,
     ROOT,
-    Identity,
     a_policy,
     a_secret,
     refusal,
@@ -73,6 +72,12 @@ async def test_a_policy_says_how_strict_to_be(
         assert await verify(ARTIFACT, registry, secret)
     else:
         await refusal(registry, secret)
+
+
+async def test_only_stores_of_authorities_count() -> None:
+    secret = a_secret(a_policy(trustStores=["signingAuthority:example"]))
+
+    assert "trust policy 'all' has no trust store of kind ca" in await refusal(signed(), secret)
 
 
 async def test_a_required_timestamp_is_not_taken_as_given() -> None:

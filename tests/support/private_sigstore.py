@@ -166,11 +166,11 @@ class PrivateSigstore:
         return self._bundle(signer, entry, messageSignature=told)
 
     def _builder(self, key: ec.EllipticCurvePublicKey, wish: Wish) -> x509.CertificateBuilder:
-        names: list[x509.GeneralName] = (
-            [x509.RFC822Name(wish.email)]
-            if wish.email
-            else [x509.UniformResourceIdentifier(wish.workflow)]
-        )
+        names: list[x509.GeneralName] = []
+        if wish.email:
+            names.append(x509.RFC822Name(wish.email))
+        if wish.workflow:
+            names.append(x509.UniformResourceIdentifier(wish.workflow))
         issuer = wish.issuer.encode()
         told = {_ISSUER_V1: issuer}
         if not wish.old_issuer_only:

@@ -39,9 +39,10 @@ def simple_payload(digest: str, kind: str = "cosign container image signature") 
     return json.dumps({"critical": critical, "optional": None}).encode()
 
 
-def statement(digest: str, predicate: str = SIGNING) -> bytes:
+def statement(
+    digest: str, predicate: str = SIGNING, kind: str = "https://in-toto.io/Statement/v1"
+) -> bytes:
     subject = [{"digest": {"sha256": digest.removeprefix("sha256:")}}]
-    kind = "https://in-toto.io/Statement/v1"
     told = {"_type": kind, "subject": subject, "predicateType": predicate, "predicate": {}}
     return json.dumps(told).encode()
 

@@ -47,7 +47,7 @@ class Candidates:
         return _manifest(content) if content is not None else None
 
     async def referring(self, is_signature: Callable[[str], bool]) -> Sequence[Described]:
-        """Those whose artifact type says that they are signatures; the newest are the last."""
+        """Those whose artifact type says that they are signatures, in the registry's order."""
         all_of_them = (await self.registry.referrers(self.artifact.digest))[:MOST_REFERRERS]
         return [each for each in all_of_them if is_signature(each.artifact_type or "")]
 

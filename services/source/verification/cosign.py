@@ -1,16 +1,18 @@
 """Signatures made by cosign: Sigstore bundles (what cosign 3 makes), and the older layout.
 
-A bundle refers to the artifact as OCI referrers do. The older layout keeps the signatures of an
-artifact as layers of one manifest, at a tag made from the artifact's digest. One signature that
-the judge accepts is enough; whose it must be, key or identity, is the judge's business alone.
+A bundle refers to the artifact as OCI referrers do. The older layout keeps signatures as layers of
+a manifest, at a tag made from the artifact's digest or (an experiment of cosign 2) as a referrer.
+One signature that the judge accepts is enough; whose it must be is the judge's business alone.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from contextlib import aclosing
 from typing import NamedTuple, Protocol, TypeVar
 
-from services.source.verification.candidates import Candidates, Layer
+from services.source.verification.candidates import Candidates, Layer, SignatureManifest
 from services.source.verification.interface import (
+    MOST_ALTOGETHER,
     MOST_SIGNATURES,
     Described,
     RegistryReader,
@@ -23,12 +25,15 @@ from services.source.verification.public_keys import PublicKey
 from services.source.verification.reading import from_base64
 from services.source.verification.sigstore_bundle import (
     ARTIFACT_TYPE,
+    SIGNING,
     Bundle,
     Envelope,
     require_statement,
 )
 from services.source.verification.simple_signing import require_about
 
+PREDICATE = "dev.sigstore.bundle.predicateType"
+OLD_LAYOUT = "application/vnd.dev.cosign.artifact.sig.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
 Result = TypeVar("Result")
 
@@ -62,22 +67,36 @@ class CosignVerifier:
     async def verify(self, artifact: SignedArtifact, registry: RegistryReader) -> list[Verified]:
         """The first that counts. Raises VerificationFailed."""
         reasons: list[str] = []
-        async for judged in self._judged(Candidates(artifact, registry)):
-            if isinstance(judged, Verified):
-                return [judged]
-            reasons.append(str(judged))
-            if len(reasons) == MOST_SIGNATURES:
-                break
+        async with aclosing(self._judged(Candidates(artifact, registry))) as judgements:
+            async for judged in judgements:
+                if isinstance(judged, Verified):
+                    return [judged]
+                reasons.append(str(judged))
+                if len(reasons) == MOST_ALTOGETHER:
+                    break
         raise no_signature(artifact, self._judge.provider, reasons)
 
-    async def _judged(self, candidates: Candidates) -> AsyncIterator[Verified | Rejected]:
-        for referrer in await candidates.referring(_is_bundle):
+    async def _judged(self, candidates: Candidates) -> AsyncGenerator[Verified | Rejected, None]:
+        referrers = await candidates.referring(_is_signature)
+        bundles = [each for each in referrers if each.artifact_type != OLD_LAYOUT]
+        for referrer in _signatures_first(bundles)[:MOST_SIGNATURES]:
             yield await _tried(self._bundle(candidates, referrer))
-        manifest = await _tried(candidates.at_tag())
+        at_tag = await _tried(candidates.at_tag())
+        async for judged in self._layers(candidates, at_tag):
+            yield judged
+        for referrer in referrers:
+            if referrer.artifact_type == OLD_LAYOUT:
+                manifest = await _tried(candidates.manifest_of(referrer))
+                async for judged in self._layers(candidates, manifest):
+                    yield judged
+
+    async def _layers(
+        self, candidates: Candidates, manifest: SignatureManifest | Rejected | None
+    ) -> AsyncIterator[Verified | Rejected]:
         if isinstance(manifest, Rejected):
             yield manifest
         elif manifest is not None:
-            for layer in manifest.layers:
+            for layer in manifest.layers[:MOST_SIGNATURES]:
                 yield await _tried(self._layer(candidates, layer))
 
     async def _bundle(self, candidates: Candidates, referrer: Described) -> Verified:
@@ -127,8 +146,13 @@ class KeyJudge:
         raise Rejected(f"no key of the Secret made it (tried {names})")
 
 
-def _is_bundle(artifact_type: str) -> bool:
-    return artifact_type.startswith(ARTIFACT_TYPE)
+def _signatures_first(bundles: Sequence[Described]) -> list[Described]:
+    """By what the registry tells of each one; a scan a day makes many attestations in a year."""
+    return sorted(bundles, key=lambda each: (each.annotations or {}).get(PREDICATE, "") != SIGNING)
+
+
+def _is_signature(artifact_type: str) -> bool:
+    return artifact_type.startswith(ARTIFACT_TYPE) or artifact_type == OLD_LAYOUT
 
 
 async def _tried(attempt: Awaitable[Result]) -> Result | Rejected:

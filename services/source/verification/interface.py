@@ -12,7 +12,8 @@ from shared.redaction import redact
 
 MANIFEST_LIMIT = 4 * 1024 * 1024  # what registries accept at most
 SIGNATURE_LIMIT = 1024 * 1024  # real ones have 1 to 20 KiB
-MOST_SIGNATURES = 64  # looked at for one artifact; a registry must not keep us busy
+MOST_SIGNATURES = 64  # looked at in one place; a registry must not keep us busy
+MOST_ALTOGETHER = 200  # for one artifact
 MOST_TOLD = 3  # reasons in one message
 MOST_REFERRERS = 1000  # looked through for signatures
 

@@ -95,8 +95,9 @@ class NotationVerifier:
         if layer.media_type not in _READERS:
             raise Rejected(f"an envelope of type {layer.media_type[:80]!r}")
         content = await candidates.content_of(layer)
-        judge = (self._judge, candidates.artifact, statement, _READERS[layer.media_type], content)
-        return Verified(await asyncio.to_thread(*judge))
+        read = _READERS[layer.media_type]
+        signer = await asyncio.to_thread(self._judge, candidates.artifact, statement, read, content)
+        return Verified(signer)
 
     def _judge(
         self, artifact: SignedArtifact, statement: Statement, read: Reader, content: bytes

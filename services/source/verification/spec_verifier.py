@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from services.source.endings import FetchFailed
-from services.source.referenced_secrets import ReferencedSecrets
 from services.source.verification.interface import (
     RegistryReader,
     SignedArtifact,
@@ -20,9 +20,16 @@ from shared.resources.meta import LocalObjectReference, NamespacedName
 from shared.resources.source.verification import ChartVerification, OCIVerification
 
 
+class SecretValues(Protocol):
+    """As ReferencedSecrets reads them."""
+
+    async def values(self, key: NamespacedName, *, fresh: bool = False) -> Mapping[str, bytes]:
+        """Raises FetchFailed when it is not there."""
+
+
 @dataclass(frozen=True)
 class SpecVerifier:
-    secrets: ReferencedSecrets
+    secrets: SecretValues
     signatures: SignatureVerifier
 
     async def verify(
