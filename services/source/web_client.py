@@ -238,8 +238,9 @@ def proxy_options(url: str, chosen: Proxy | None) -> dict[str, Any]:
     if chosen is not None:
         if chosen.address.startswith("socks5:"):
             return {}
-        login = chosen.login and aiohttp.BasicAuth(chosen.login.username, chosen.login.password)
-        return {"proxy": chosen.address, "proxy_auth": login}
+        # aiohttp moves it to where the proxy looks, for http and https alike.
+        login = {"Authorization": chosen.login.authorization} if chosen.login else None
+        return {"proxy": chosen.address, "proxy_headers": login}
     parts = urlsplit(url)
     if urllib.request.proxy_bypass(parts.netloc):
         return {}

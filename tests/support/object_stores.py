@@ -98,7 +98,10 @@ class FakeBlobs(FakeBucket):
         self.seen.append(f"{request.method} {request.path_qs}")
         if not self._may(request):
             return _azure_error(403, "AuthenticationFailed", "Server failed to authenticate.")
-        parts = unquote(request.raw_path.partition("?")[0]).split("/", 3)
+        path = unquote(request.raw_path.partition("?")[0])
+        if request.host.startswith("shopaccount."):
+            path = f"/shopaccount{path}"
+        parts = path.split("/", 3)
         _, account, container, *rest = parts
         if account != "shopaccount" or container != self.name:
             return _azure_error(404, "ContainerNotFound", "The specified container is not there.")

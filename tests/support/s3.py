@@ -1,6 +1,7 @@
 """A real S3 server on loopback, with a client of its own to fill its buckets."""
 
 import asyncio
+import json
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -56,6 +57,10 @@ class S3Server:
     async def etags(self, bucket: str) -> dict[str, str]:
         answer = await asyncio.to_thread(self.client.list_objects_v2, Bucket=bucket)
         return {each["Key"]: each["ETag"].strip('"') for each in answer.get("Contents", ())}
+
+    async def allow(self, bucket: str, policy: Mapping[str, Any]) -> None:
+        text = json.dumps(policy)
+        await asyncio.to_thread(self.client.put_bucket_policy, Bucket=bucket, Policy=text)
 
     def fill(self, bucket: str, keys: Iterable[str]) -> None:
         """Many small objects at once, behind the server's back; all have the same ETag."""

@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
+from urllib.parse import unquote
 
 from services.source.cloud.tokens import (
     Application,
@@ -13,6 +14,7 @@ from services.source.cloud.tokens import (
     ManagedIdentity,
 )
 from shared.credentials import InvalidCredentials, secret_lines, secret_text
+from shared.redaction import register
 
 Values: TypeAlias = Mapping[str, bytes]
 
@@ -77,7 +79,9 @@ def _sas(values: Values) -> str:
     token = secret_lines(values, "sasKey")[0].removeprefix("?")
     for parameter in token.split("&"):
         if parameter.startswith("sig="):
-            secret_lines({"sig": parameter.removeprefix("sig=").encode()}, "sig")
+            signature = parameter.removeprefix("sig=")
+            register(signature)
+            register(unquote(signature))
     return token
 
 

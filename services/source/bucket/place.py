@@ -1,12 +1,18 @@
 """What the spec of a Bucket says of where it is, checked again: an old object may predate rules."""
 
+import re
 from urllib.parse import urlsplit
 
+from services.source.cloud.tokens import Where
 from services.source.endings import FetchStalled
 from shared.credentials import InvalidCredentials, Tls, tls_credentials
 from shared.redaction import redact
 from shared.resources.source import Bucket
 from shared.resources.source.bucket import BucketSpec
+
+DEFAULT_REGION = "us-east-1"
+_AWS_HOST = re.compile(r"(?:^|\.)s3[.-](?:dualstack\.)?([a-z]{2,4}(?:-[a-z]+)+-\d)\.amazonaws\.com")
+_ONLY_VIRTUAL = ("amazonaws.com", "amazonaws.com.cn", "aliyuncs.com")  # the bucket is in the host
 
 
 def address_of(spec: BucketSpec) -> str:
@@ -33,6 +39,20 @@ def address_of(spec: BucketSpec) -> str:
             reason="InsecureConnectionsDisallowed",
         )
     return text.rstrip("/")
+
+
+def s3_place(spec: BucketSpec) -> Where:
+    """The region that this process is in says nothing about the server of somebody else."""
+    address = address_of(spec)
+    host = urlsplit(address).hostname or ""
+    named = _AWS_HOST.search(host)
+    region = spec.region or (named[1] if named else "")
+    own = spec.provider == "aws"
+    return Where(
+        region or ("" if own else DEFAULT_REGION),
+        address,
+        path_style=not own and not host.endswith(_ONLY_VIRTUAL),
+    )
 
 
 def require_sane_sts(bucket: Bucket) -> None:

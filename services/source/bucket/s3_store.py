@@ -9,8 +9,8 @@ from services.source.bucket.objects import (
     StoredObject,
     StoreError,
 )
-from services.source.cloud.aws_session import AwsError, Where, aws_errors, client
-from services.source.cloud.tokens import AwsKeys
+from services.source.cloud.aws_session import AwsError, aws_errors, client
+from services.source.cloud.tokens import AwsKeys, Where
 from services.source.wire import Wire
 
 _PIECE = 256 * 1024

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, TypeVar
-from urllib.parse import urlsplit
 
 from services.source.bucket.azure_secrets import (
     AccountKey,
@@ -17,7 +16,7 @@ from services.source.bucket.azure_secrets import (
 )
 from services.source.bucket.ldap_tokens import LdapRequest, LdapTokens
 from services.source.bucket.objects import ObjectStore
-from services.source.bucket.place import address_of, require_sane_sts, usable_tls
+from services.source.bucket.place import address_of, require_sane_sts, s3_place, usable_tls
 from services.source.cloud import AwsKeys, CloudIdentities, TokenRequest
 from services.source.cloud.tokens import CloudLogin, Provider
 from services.source.referenced_secrets import ReferencedSecrets, unusable
@@ -37,9 +36,6 @@ from shared.resources.source import Bucket
 T = TypeVar("T")
 Values: TypeAlias = dict[str, bytes]
 Opener: TypeAlias = Callable[[Wire], ObjectStore]  # blocks
-
-DEFAULT_REGION = "us-east-1"
-_ONLY_VIRTUAL = ("amazonaws.com", "amazonaws.com.cn", "aliyuncs.com")  # the bucket is in the host
 
 
 class OpenStore(NamedTuple):
@@ -181,17 +177,12 @@ class _Secrets:
 
 
 def _s3(place: _Place, keys: AwsKeys | None) -> Opener:
-    spec, host = place.bucket.spec, urlsplit(place.address).hostname or ""
-    path_style = spec.provider == "generic" and not host.endswith(_ONLY_VIRTUAL)
-    # The region that this process is in says nothing about the server of somebody else.
-    region = spec.region or ("" if spec.provider == "aws" else DEFAULT_REGION)
+    spec = place.bucket.spec
 
     def connect(wire: Wire) -> ObjectStore:
         from services.source.bucket.s3_store import S3Store
-        from services.source.cloud.aws_session import Where
 
-        where = Where(region, place.address, path_style)
-        return S3Store(wire, keys, where, spec.bucket_name, spec.prefix or "")
+        return S3Store(wire, keys, s3_place(spec), spec.bucket_name, spec.prefix or "")
 
     return connect
 

@@ -2,14 +2,15 @@
 
 import base64
 import binascii
-import re
-from datetime import UTC, datetime, timedelta
+import os
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from services.source.cloud.accounts import CloudAccount, require
+from services.source.cloud.audiences import matched, require_sts
 from services.source.cloud.aws_session import (
     AwsError,
-    Where,
     aws_errors,
     aws_keys,
     client,
@@ -17,7 +18,7 @@ from services.source.cloud.aws_session import (
     own_keys,
 )
 from services.source.cloud.kept import Expiring
-from services.source.cloud.tokens import AwsKeys, CloudToken, IdentityError, TokenRequest
+from services.source.cloud.tokens import AwsKeys, CloudToken, IdentityError, TokenRequest, Where
 from services.source.wire import Wire
 from shared.clock import Now
 from shared.credentials import Basic
@@ -28,31 +29,40 @@ AUDIENCE = "sts.amazonaws.com"
 # botocore renews its own keys ten minutes before they expire.
 OWN_KEYS_LAST = timedelta(minutes=10)
 SIGNATURES_LAST = timedelta(minutes=10)
-_REGISTRY = re.compile(
-    r"(\d{12})\.dkr[.-]ecr(?:-fips)?\.([a-z]{2,4}(?:-[a-z]+)+-\d)\."
-    r"(?:amazonaws\.com(?:\.cn)?|on\.aws|on\.amazonwebservices\.com\.cn)"
-)
-_PUBLIC_REGISTRY = "public.ecr.aws"
-_GIT = re.compile(r"git-codecommit(?:-fips)?\.([a-z]{2,4}(?:-[a-z]+)+-\d)\.amazonaws\.com(?:\.cn)?")
+# As the cloud's own tools write them into a pod.
+_OWN_ROLE, _OWN_TOKEN = "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"
 
 
 async def aws_token(
     ask: TokenRequest, wire: Wire, account: CloudAccount | None, now: Now
 ) -> CloudToken:
     """Raises IdentityError."""
-    keys = await (_role_keys(ask, wire, account) if account else _own_keys(wire, now))
+    place = matched(ask)
+    keys = await (_role_keys(ask, wire, account) if account else _own_keys(ask, wire, now))
     match ask.audience_kind:
         case "storage":
             return CloudToken(keys.value, keys.expires_at)
         case "registry":
-            return await wire.call(_registry_login, wire, keys.value, ask.host)
+            region = place["region"] if place else None
+            return await wire.call(_registry_login, wire, keys.value, region)
         case "git":
-            return _git_login(keys, ask, now)
+            return _git_login(keys, ask.url, place["region"] if place else "", now)
 
 
-async def _own_keys(wire: Wire, now: Now) -> Expiring[AwsKeys]:
+async def _own_keys(ask: TokenRequest, wire: Wire, now: Now) -> Expiring[AwsKeys]:
+    role, token = os.environ.get(_OWN_ROLE), os.environ.get(_OWN_TOKEN)
+    if ask.sts_endpoint and role and token:
+        require_sts(ask.sts_endpoint)
+        return await wire.call(_assume_own, wire, role, Path(token), ask.sts_endpoint)
     keys = await wire.call(_found_keys)
     return Expiring(keys, now() + OWN_KEYS_LAST)
+
+
+def _assume_own(wire: Wire, role: str, token: Path, endpoint: str) -> Expiring[AwsKeys]:
+    try:
+        return _assume(wire, role, token.read_text().strip(), endpoint, "penstock-source")
+    except OSError as error:
+        raise IdentityError(f"{_OWN_TOKEN}: {error.strerror}") from error
 
 
 def _found_keys() -> AwsKeys:
@@ -69,13 +79,11 @@ def _found_keys() -> AwsKeys:
 async def _role_keys(ask: TokenRequest, wire: Wire, account: CloudAccount) -> Expiring[AwsKeys]:
     role = require(await account.annotations(), ROLE, account.key)
     token = await account.token(AUDIENCE)
-    return await wire.call(_assume, wire, role, token, ask.sts_endpoint, account)
+    session = f"{account.key.namespace}.{account.key.name}"[:64]
+    return await wire.call(_assume, wire, role, token, ask.sts_endpoint, session)
 
 
-def _assume(
-    wire: Wire, role: str, token: str, endpoint: str, account: CloudAccount
-) -> Expiring[AwsKeys]:
-    session = re.sub(r"[^\w+=,.@-]", "-", f"{account.key.namespace}.{account.key.name}")[:64]
+def _assume(wire: Wire, role: str, token: str, endpoint: str, session: str) -> Expiring[AwsKeys]:
     try:
         with aws_errors():
             answer: Any = client(
@@ -88,25 +96,22 @@ def _assume(
             )
             return Expiring(keys, answer["Expiration"])
     except AwsError as error:
-        problem = f"AWS refuses role {role!r} to ServiceAccount {account.key}: {error}"
-        raise IdentityError(problem) from error
+        raise IdentityError(f"AWS refuses role {role!r} to {session}: {error}") from error
 
 
-def _registry_login(wire: Wire, keys: AwsKeys, host: str) -> CloudToken:
-    private = _REGISTRY.fullmatch(host)
-    if not private and host != _PUBLIC_REGISTRY:
-        raise IdentityError(f"{host!r} is no registry of AWS; use another provider")
+def _registry_login(wire: Wire, keys: AwsKeys, region: str | None) -> CloudToken:
+    """`region` None: of the public registry, which has a service of its own."""
     try:
         with aws_errors():
-            if private:
-                registry: Any = client("ecr", wire, keys, Where(private[2]))
+            if region:
+                registry: Any = client("ecr", wire, keys, Where(region))
                 given = registry.get_authorization_token()["authorizationData"][0]
             else:
                 registry = client("ecr-public", wire, keys, Where("us-east-1"))
                 given = registry.get_authorization_token()["authorizationData"]
             return CloudToken(_login(given["authorizationToken"]), given["expiresAt"])
     except AwsError as error:
-        raise IdentityError(f"AWS gives no login to {host}: {error}") from error
+        raise IdentityError(f"AWS gives no login to its registry: {error}") from error
 
 
 def _login(encoded: str) -> Basic:
@@ -119,12 +124,9 @@ def _login(encoded: str) -> Basic:
     return Basic(username, password)
 
 
-def _git_login(keys: Expiring[AwsKeys], ask: TokenRequest, now: Now) -> CloudToken:
-    matched = _GIT.fullmatch(ask.host)
-    if not matched or not ask.url.startswith("https://"):
-        raise IdentityError(f"{ask.host!r} is no https address of CodeCommit; use another provider")
-    moment: datetime = now().astimezone(UTC)
-    password = git_password(keys.value, matched[1], ask.url, moment)
+def _git_login(keys: Expiring[AwsKeys], url: str, region: str, now: Now) -> CloudToken:
+    moment = now()
+    password = git_password(keys.value, region, url, moment)
     session = keys.value.session_token
     username = f"{keys.value.access_key}%{session}" if session else keys.value.access_key
     register(password)

@@ -4,12 +4,14 @@ A client has the keys that it is given, or signs nothing: it never falls back on
 may be allowed. That is asked for by name, with `own_keys`.
 """
 
+import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.session
@@ -22,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from services.source.cloud.tokens import AwsKeys
+from services.source.cloud.tokens import AwsKeys, Where
 from services.source.wire import Wire
 from shared.redaction import register
 
@@ -33,6 +35,8 @@ _searching = threading.Lock()
 _REFUSALS = frozenset({401, 403})
 # Refusals with another status; the last one is Versity's.
 _REFUSED = frozenset({"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "XAdminUserNotFound"})
+
+logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where it found keys
 
 
 class AwsError(Exception):
@@ -46,14 +50,6 @@ class AwsError(Exception):
     @property
     def refuses_us(self) -> bool:
         return self.status in _REFUSALS or self.code in _REFUSED
-
-
-class Where(NamedTuple):
-    """`endpoint` empty: the region's own."""
-
-    region: str = ""
-    endpoint: str = ""
-    path_style: bool = False
 
 
 @cache
@@ -87,8 +83,9 @@ def client(service: str, wire: Wire, keys: AwsKeys | None, where: Where) -> Any:
 
 
 def own_region() -> str:
-    """As the environment of the process says."""
-    return str(_session().get_config_variable("region") or DEFAULT_REGION)
+    """As the environment of the process says; botocore itself knows the older name alone."""
+    known = os.environ.get("AWS_REGION") or _session().get_config_variable("region")
+    return str(known or DEFAULT_REGION)
 
 
 def own_keys() -> AwsKeys | None:

@@ -7,7 +7,6 @@ import base64
 import binascii
 import logging
 import os
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
@@ -25,6 +24,7 @@ from azure.identity import (
 )
 
 from services.source.cloud.accounts import CloudAccount, require
+from services.source.cloud.audiences import matched
 from services.source.cloud.kept import Expiring
 from services.source.cloud.tokens import (
     Application,
@@ -52,7 +52,6 @@ MANAGEMENT = {
     ".azurecr.us": "https://management.usgovcloudapi.net/.default",
     ".azurecr.cn": "https://management.chinacloudapi.cn/.default",
 }
-_GIT = re.compile(r"dev\.azure\.com|[a-z0-9-]+\.visualstudio\.com")
 _NOBODY = "00000000-0000-0000-0000-000000000000"  # the name of whoever has a registry's token
 _REGISTRY_TOKENS_LAST = timedelta(hours=1)  # at least; three as documented
 _LONGEST = 500  # of a stranger's message
@@ -95,7 +94,7 @@ async def _federated(account: CloudAccount, wire: Wire, scope: str) -> Expiring[
 def _token(credential: Callable[[], Any], scope: str) -> Expiring[Bearer]:
     try:
         given = credential().get_token(scope)
-    except (AzureError, ValueError) as error:
+    except (AzureError, ValueError, TypeError, KeyError) as error:
         problem = str(error).partition("\n")[0][:_LONGEST]
         raise IdentityError(f"Azure gives no token: {problem}") from error
     register(given.token)
@@ -147,19 +146,14 @@ def _at(authority: str) -> dict[str, str]:
 
 
 def _scope(ask: TokenRequest) -> str:
-    host = ask.host
+    place = matched(ask)
     match ask.audience_kind:
         case "storage":
             return STORAGE
         case "git":
-            if not _GIT.fullmatch(host) or not ask.url.startswith("https://"):
-                raise IdentityError(f"{host!r} is no https address of Azure DevOps")
             return DEVOPS
         case "registry":
-            for suffix, scope in MANAGEMENT.items():
-                if host.endswith(suffix):
-                    return scope
-            raise IdentityError(f"{host!r} is no registry of Azure; use another provider")
+            return MANAGEMENT[place["suffix"] if place else ""]
 
 
 def _exchange(wire: Wire, host: str, token: Bearer, now: Now) -> CloudToken:

@@ -30,7 +30,6 @@ _TOKENS = "https://sts.googleapis.com/v1/token"
 _IAM = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
 _JWT = "urn:ietf:params:oauth:token-type:jwt"
 _EMAIL = re.compile(r"[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com")
-_REGISTRY = re.compile(r"(?:[a-z]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
 _UNKNOWN_LIFE = timedelta(minutes=5)
 _LONGEST = 500  # of a stranger's message
 
@@ -39,8 +38,6 @@ async def google_token(
     ask: TokenRequest, wire: Wire, direct: Wire, account: CloudAccount | None, now: Now
 ) -> CloudToken:
     """Raises IdentityError."""
-    if ask.audience_kind == "registry" and not _REGISTRY.fullmatch(ask.host):
-        raise IdentityError(f"{ask.host!r} is no registry of Google; use another provider")
     if account is None:
         bearer, expires_at = await direct.call(_refreshed, direct, _own_credentials, now)
     else:
@@ -58,7 +55,7 @@ def _refreshed(
     try:
         credentials = credentials_with(request)
         credentials.refresh(request)
-    except (GoogleAuthError, RequestException, ValueError) as error:
+    except (GoogleAuthError, RequestException, ValueError, TypeError, KeyError) as error:
         problem = str(error.args[0] if error.args else error)[:_LONGEST]
         raise IdentityError(f"Google gives no token: {problem}") from error
     token: str = credentials.token

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from importlib import import_module
 from typing import assert_never
 
 from services.source.cloud.accounts import CloudAccount
+from services.source.cloud.audiences import matched
 from services.source.cloud.kept import Expiring, Kept
 from services.source.cloud.tokens import Application, CloudToken, IdentityError, TokenRequest
 from services.source.endings import FetchFailed, FetchStalled
@@ -20,6 +22,11 @@ from shared.redaction import redact
 
 OBJECT_LEVEL = "ObjectLevelWorkloadIdentity"
 DEADLINE = timedelta(seconds=30)
+_LIBRARIES = {
+    "aws": "services.source.cloud.aws",
+    "azure": "services.source.cloud.entra",
+    "gcp": "services.source.cloud.google_tokens",
+}
 
 
 class CloudIdentities:
@@ -42,15 +49,18 @@ class CloudIdentities:
                 f"{ask.service_account}, enable the feature gate {OBJECT_LEVEL}",
                 reason="FeatureGateDisabled",
             )
+        async with _translated():
+            matched(ask)  # also when the token is known already
         return await self._tokens.get(_as_key(ask), lambda: self._ask(ask))
 
     async def storage_token(self, application: Application, proxy: Proxy | None) -> Bearer:
         """As an application that a Secret names. Raises FetchFailed."""
 
         async def ask() -> Expiring[Bearer]:
-            from services.source.cloud.entra import application_token
-
             async with _translated(), Wire.open(proxy=proxy) as wire:
+                await wire.call(import_module, _LIBRARIES["azure"])
+                from services.source.cloud.entra import application_token
+
                 return await application_token(application, wire)
 
         return await self._applications.get((application, proxy), ask)
@@ -59,6 +69,7 @@ class CloudIdentities:
         account = CloudAccount(self._cluster, ask.service_account) if ask.service_account else None
         # Who the controller is, its own environment says: no proxy of a tenant has a part in that.
         async with _translated(), Wire.open() as direct, Wire.open(proxy=ask.proxy) as wire:
+            await direct.call(import_module, _LIBRARIES[ask.provider])  # takes a second
             token = await self._of_provider(ask, wire, direct, account)
         return Expiring(token, token.expires_at)
 

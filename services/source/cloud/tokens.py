@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from shared.credentials import Basic, Bearer, Proxy
@@ -40,6 +40,14 @@ class AwsKeys:
 
     def __repr__(self) -> str:
         return f"AwsKeys({MASK})"
+
+
+class Where(NamedTuple):
+    """Of a service of AWS, or one like it. `endpoint` empty: the region's own."""
+
+    region: str = ""
+    endpoint: str = ""
+    path_style: bool = False
 
 
 CloudLogin: TypeAlias = Basic | Bearer | AwsKeys
