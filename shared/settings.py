@@ -1,14 +1,11 @@
 """What the environment of a service's process says; the README's table lists the same names."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-
-# Fields of type Address.
-_ADDRESSES = ("storage_address", "health_addr", "metrics_addr", "events_addr", "receiver_addr")
 
 
 class SettingError(Exception):
@@ -39,8 +36,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     events_addr: Address = Address("", 9090)
     receiver_addr: Address = Address("", 9292)
     no_cross_namespace_refs: bool = False
+    feature_gates: Mapping[str, bool] = msgspec.field(default_factory=dict)
+    ssh_kex_algos: tuple[str, ...] = ()  # empty: all that are known to be safe
+    ssh_hostkey_algos: tuple[str, ...] = ()
     concurrent: int = 0  # 0: the service's own default
     log_level: str = "info"
+
+    @property
+    def open_gates(self) -> frozenset[str]:
+        """The names of the feature gates that are open."""
+        return frozenset(name for name, is_open in self.feature_gates.items() if is_open)
 
 
 VARIABLES = {
@@ -55,7 +60,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     for name, variable in VARIABLES.items():
         text = environment.get(variable)
         if text:
-            given[name] = _address(variable, text) if name.endswith(_ADDRESSES) else text
+            given[name] = _READERS.get(name, _as_it_is)(variable, text)
     try:
         return msgspec.convert(given, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
@@ -68,6 +73,37 @@ def _address(variable: str, text: str) -> Address:
         return parse_address(text)
     except ValueError as error:
         raise SettingError(f"{variable}={text!r}: write host:port or :port") from error
+
+
+def _gates(variable: str, text: str) -> dict[str, bool]:
+    """`One=true,Other=false`, as Kubernetes writes feature gates."""
+    gates = {}
+    for part in _list(variable, text):
+        name, _, truth = part.partition("=")
+        if not name or truth.lower() not in ("true", "false"):
+            raise SettingError(f"{variable}={text!r}: write Name=true or Name=false, with commas")
+        gates[name.strip()] = truth.lower() == "true"
+    return gates
+
+
+def _list(_variable: str, text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _as_it_is(_variable: str, text: str) -> str:
+    return text
+
+
+_READERS: Mapping[str, Callable[[str, str], Any]] = {
+    "storage_address": _address,
+    "health_addr": _address,
+    "metrics_addr": _address,
+    "events_addr": _address,
+    "receiver_addr": _address,
+    "feature_gates": _gates,
+    "ssh_kex_algos": _list,
+    "ssh_hostkey_algos": _list,
+}
 
 
 def _path(wanted: type, value: Any) -> Any:

@@ -4,6 +4,7 @@ import asyncio
 
 from services.source.announcements import announce_artifacts
 from services.source.file_server import file_server
+from services.source.git.ssh_address import SshAlgorithms
 from services.source.keeping import CONCURRENT, NAME, Caches, Means, controllers_of
 from services.source.storage import Storage, advertised_address
 from services.source.web_client import WebClient
@@ -39,6 +40,8 @@ async def start(settings: Settings) -> None:
             web=web,
             state=settings.state,
             concurrent=settings.concurrent or CONCURRENT,
+            ssh=SshAlgorithms(settings.ssh_kex_algos, settings.ssh_hostkey_algos),
+            gates=settings.open_gates,
         )
         caches = Caches.of(cluster)
         keeping = controllers_of(means, caches)

@@ -14,9 +14,12 @@ from services.source.bucket.stores import Stores
 from services.source.cloud import CloudIdentities
 from services.source.git.archive import GitArchive
 from services.source.git.git_repository import GitRepositoryReconciler, GitTools
+from services.source.git.github_app import GitHubApps
 from services.source.git.mirror import Mirrors
 from services.source.git.refs import GitRefs
+from services.source.git.remotes import GitRemotes
 from services.source.git.runner import GitRunner
+from services.source.git.ssh_address import SAFE, SshAlgorithms
 from services.source.git.upstream import GitUpstreams
 from services.source.helm.downloads import HelmDownloads
 from services.source.helm.helm_chart import ChartSources, HelmChartReconciler, charts_of
@@ -59,6 +62,7 @@ class Means:
     web: WebClient
     state: Path
     concurrent: int = CONCURRENT
+    ssh: SshAlgorithms = SAFE
     gates: frozenset[str] = frozenset()  # the feature gates that are open
 
 
@@ -109,11 +113,13 @@ class Keeping(NamedTuple):
 
 def controllers_of(means: Means, caches: Caches) -> Keeping:
     secrets = ReferencedSecrets(means.cluster)
-    git, refs = GitRunner(means.state / "home"), GitRefs(means.web)
-    mirrors = Mirrors(means.state / "mirrors", git)
+    git, refs = GitRunner(means.state / "home"), GitRefs(means.web, means.ssh)
+    mirrors = Mirrors(means.state / "mirrors", git, ssh=means.ssh)
+    clouds = CloudIdentities(means.cluster, means.gates)
+    remotes = GitRemotes(secrets, GitHubApps(means.web), clouds, means.gates)
     downloads = HelmDownloads(secrets, means.web)
     repositories = GitRepositoryReconciler(
-        means.storage, GitTools(GitUpstreams(secrets, refs), mirrors, GitArchive(git))
+        means.storage, GitTools(GitUpstreams(remotes, refs), mirrors, GitArchive(git))
     )
     charts = HelmChartReconciler(
         means.storage,
@@ -125,8 +131,7 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
         ),
     )
     helm = HelmRepositoryReconciler(means.storage, downloads)
-    identities = CloudIdentities(means.cluster, means.gates)
-    stores = Stores(secrets, identities, LdapTokens(means.web))
+    stores = Stores(secrets, clouds, LdapTokens(means.web))
     buckets = BucketReconciler(means.storage, stores)
     chart_controller = _controller(means, caches.charts, HelmChart, charts)
     affected = charts_of(caches.charts)
@@ -138,7 +143,7 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
             HelmRepository.kind: _controller(means, caches.helm, HelmRepository, helm),
             HelmChart.kind: chart_controller,
             OCIRepository.kind: _controller(
-                means, caches.oci, OCIRepository, _oci_repositories(means, secrets, identities)
+                means, caches.oci, OCIRepository, _oci_repositories(means, secrets, clouds)
             ),
             Bucket.kind: _controller(means, caches.buckets, Bucket, buckets),
         },
@@ -147,11 +152,11 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
 
 
 def _oci_repositories(
-    means: Means, secrets: ReferencedSecrets, identities: CloudIdentities
+    means: Means, secrets: ReferencedSecrets, clouds: CloudIdentities
 ) -> OCIRepositoryReconciler:
     registry = Registry(means.web)
     tools = OciTools(
-        RegistryVisits(means.cluster, secrets, CloudRegistries(identities)),
+        RegistryVisits(means.cluster, secrets, CloudRegistries(clouds)),
         registry,
         Layers(registry, means.storage, means.state / "oci"),
         Signatures(secrets),

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-from aiohttp_socks import ProxyConnector, ProxyError
+from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
 
 from shared.credentials import ANONYMOUS, HttpCredentials, Proxy, Tls
 from shared.redaction import MASK, redact
@@ -25,6 +25,7 @@ USER_AGENT = "penstock-source"
 MAX_REDIRECTS = 5
 CONNECT = timedelta(seconds=10)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PROXY_ERRORS = (ProxyError, ProxyConnectionError, ProxyTimeoutError)  # with no base in common
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -92,7 +93,7 @@ Take: TypeAlias = Callable[[bytes], Awaitable[object]]
 class WebClient:
     def __init__(self, sessions: AsyncExitStack) -> None:
         self._sessions = sessions
-        self._by_proxy: dict[str, aiohttp.ClientSession] = {}
+        self._direct: aiohttp.ClientSession | None = None
         self._contexts: dict[Tls, ssl.SSLContext] = {}
 
     @classmethod
@@ -136,47 +137,47 @@ class WebClient:
         if request.credentials.authorization:
             headers["Authorization"] = request.credentials.authorization
         try:
-            session = await self._session(request.proxy)
-            async with session.request(
-                request.method or ("GET" if request.body is None else "POST"),
-                request.url,
-                data=request.body,
-                headers=headers,
-                allow_redirects=False,
-                ssl=self._context(request.credentials.tls),
-                **proxy_options(request.url, request.proxy),
-                timeout=aiohttp.ClientTimeout(
-                    total=request.deadline.total_seconds(),
-                    sock_connect=CONNECT.total_seconds(),
-                ),
-            ) as answer:
+            async with (
+                self._session(request.proxy) as session,
+                session.request(
+                    request.method or ("GET" if request.body is None else "POST"),
+                    request.url,
+                    data=request.body,
+                    headers=headers,
+                    allow_redirects=False,
+                    ssl=self._context(request.credentials.tls),
+                    **proxy_options(request.url, request.proxy),
+                    timeout=aiohttp.ClientTimeout(
+                        total=request.deadline.total_seconds(),
+                        sock_connect=CONNECT.total_seconds(),
+                    ),
+                ) as answer,
+            ):
                 return await _read(request, answer, take)
         except TimeoutError as error:
             limit = f"{request.deadline.total_seconds():g}s"
             raise WebError(f"{request.shown}: no complete answer within {limit}") from error
         except aiohttp.InvalidURL as error:
             raise WebError(f"{request.shown}: not a URL") from error
-        except (aiohttp.ClientError, ProxyError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, *_PROXY_ERRORS, OSError, ValueError) as error:
             raise WebError(f"{request.shown}: {error or type(error).__name__}") from error
 
-    async def _session(self, proxy: Proxy | None) -> aiohttp.ClientSession:
-        """aiohttp speaks to HTTP proxies by request, to SOCKS proxies by connector."""
-        socks = proxy.url if proxy and proxy.address.startswith("socks5:") else ""
-        if socks not in self._by_proxy:
+    @asynccontextmanager
+    async def _session(self, proxy: Proxy | None) -> AsyncIterator[aiohttp.ClientSession]:
+        """aiohttp speaks to HTTP proxies by request, to SOCKS proxies by connector.
+
+        A SOCKS proxy's is for one request: what stayed open would be as many as a tenant's changes
+        of a Secret.
+        """
+        if proxy is not None and proxy.address.startswith("socks5:"):
+            async with _session_on(ProxyConnector.from_url(proxy.url)) as session:
+                yield session
+            return
+        if self._direct is None:
             # A host that hangs holds only its own; still, a thousand sources must not storm one.
-            connector = (
-                ProxyConnector.from_url(socks, limit=0, limit_per_host=64)
-                if socks
-                else aiohttp.TCPConnector(limit=0, limit_per_host=64)
-            )
-            session = aiohttp.ClientSession(
-                connector=connector,
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            )
-            self._by_proxy[socks] = await self._sessions.enter_async_context(session)
-        return self._by_proxy[socks]
+            direct = _session_on(aiohttp.TCPConnector(limit=0, limit_per_host=64))
+            self._direct = await self._sessions.enter_async_context(direct)
+        yield self._direct
 
     def _context(self, tls: Tls | None) -> ssl.SSLContext | bool:
         if tls is None:
@@ -188,11 +189,20 @@ class WebClient:
         return self._contexts[tls]
 
 
+def _session_on(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+    )
+
+
 async def _read(request: Request, answer: aiohttp.ClientResponse, take: Take) -> Answer | str:
     location = answer.headers.get("Location", "")
     if answer.status in _REDIRECTS and location and request.body is None:
         return location
-    if answer.status not in (200, 304):
+    if answer.status not in (200, 201, 304):
         said = f"{request.shown}: the server answered {answer.status} {answer.reason}"
         raise WebError(said, status=answer.status, headers=answer.headers, url=request.url)
     size = 0

@@ -19,8 +19,11 @@ LONGEST_TEST = 50
 
 # The only importers of what is dangerous or foreign.
 DOORS = {
+    "aiohttp_socks": "services/source/web_client.py",
+    "asyncssh": "services/source/git/ssh",
     "kubernetes_asyncio": "shared/cluster/connection.py",
     "nats": "shared/line.py",
+    "python_socks": "services/source/git/ssh_tunnel.py",
     "tarfile": "shared/archive.py",
 }
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base", "handler", "misc"}

@@ -9,7 +9,7 @@ from penstock.local.git_server import GitServer
 from services.source.git.archive import Archived, GitArchive
 from services.source.git.mirror import Place
 from services.source.git.reference import Target
-from services.source.git.refs import Remote
+from services.source.git.remote import Remote
 from services.source.git.runner import GitError
 from shared.archive import ArchiveError, Entry, Limits, unpack
 from tests.source.conftest import Tools, commit_tree, git_in

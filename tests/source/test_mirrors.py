@@ -15,7 +15,7 @@ from penstock.local.git_server import GitServer
 from penstock.lockfile import CHECKOUT
 from services.source.git.mirror import Mirror, Mirrors, Place
 from services.source.git.reference import Target
-from services.source.git.refs import Remote
+from services.source.git.remote import Remote
 from services.source.git.runner import GitError, GitTimeout
 from shared.credentials import Basic, HttpCredentials
 from tests.source.conftest import Tools, git_in
@@ -167,7 +167,7 @@ import asyncio, sys
 from datetime import timedelta
 from pathlib import Path
 from services.source.git.reference import Target
-from services.source.git.refs import Remote
+from services.source.git.remote import Remote
 from services.source.git.runner import GitRunner
 from services.source.git.mirror import Mirrors, Place
 

@@ -19,23 +19,23 @@ from services.source.endings import FetchFailed, StorageFailed, outdated, stored
 from services.source.git.archive import Archived, GitArchive
 from services.source.git.mirror import Mirror, Mirrors, Place
 from services.source.git.reference import Target, revision_of
-from services.source.git.runner import GitError
-from services.source.git.upstream import GitUpstreams, Upstream, timeout_of
+from services.source.git.remotes import scope_of, timeout_of
+from services.source.git.runner import GitError, GitRefused
+from services.source.git.upstream import GitUpstreams, Upstream
+from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from services.source.storage import Owner, Storage, StoredFile
 from shared.archive import ArchiveError
 from shared.outcomes import Done
 from shared.resources.meta import Artifact
 from shared.resources.source import GitRepository
 from shared.run import Run
-from shared.unserved import UnsupportedField, refuse_unserved
+from shared.unserved import refuse_unserved
 
 UNSERVED = {
     "verify": "signature verification",
     "include": "including other repositories",
     "recurseSubmodules": "fetching submodules",
     "sparseCheckout": "sparse checkout",
-    "proxySecretRef": "a proxy from a Secret",
-    "serviceAccountName": "authentication by service account",
 }
 SUBJECT_LIMIT = 50
 
@@ -61,7 +61,7 @@ class GitRepositoryReconciler:
         self._git = git
 
     async def reconcile(self, repository: GitRepository, run: Run) -> Done:
-        _refuse_unserved(repository)
+        refuse_unserved(repository, UNSERVED)
         artifact = await current_artifact(self._storage, repository, run)
         async with run.idle():
             fresh = run.requested or not is_settled(repository)
@@ -86,7 +86,9 @@ class GitRepositoryReconciler:
                 return await self._pack(mirror, repository, upstream.target, commit)
         except GitError as error:
             problem = f"failed to fetch {upstream.remote.url}: {error}"
-            raise FetchFailed(problem, reason="GitOperationFailed") from error
+            refused = isinstance(error, GitRefused)
+            reason = AUTHENTICATION_FAILED if refused else "GitOperationFailed"
+            raise FetchFailed(problem, reason=reason) from error
 
     async def _fetch(self, mirror: Mirror, repository: GitRepository, upstream: Upstream) -> str:
         """The commit to pack: the reference may have moved on since it was looked at."""
@@ -121,25 +123,15 @@ class GitRepositoryReconciler:
         return _Built(revision_of(target.label, commit), archived.subject, file)
 
 
-def _refuse_unserved(repository: GitRepository) -> None:
-    refuse_unserved(repository, UNSERVED)
-    if repository.spec.provider not in (None, "generic"):
-        raise UnsupportedField(
-            f"spec.provider: {repository.spec.provider!r} is not served by this version of "
-            "Penstock; use generic with a Secret"
-        )
-
-
 def _is_up_to_date(repository: GitRepository, artifact: Artifact, target: Target) -> bool:
     same_content = repository.status.observed_ignore == repository.spec.ignore
     return artifact.revision == target.revision and same_content
 
 
 def _place(repository: GitRepository, target: Target) -> Place:
-    secret = repository.spec.secret_ref
     return Place(
         repository.spec.url,
-        f"{repository.metadata.namespace}/{secret.name}" if secret else "",
+        scope_of(repository),
         "sha256" if len(target.commit) == 64 else "sha1",
         full_history=target.branch is not None,
     )

@@ -18,12 +18,14 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-from services.source.git.login import configuration_for
+from services.source.git.login import access_to
 from services.source.git.reference import Target
-from services.source.git.refs import Remote
-from services.source.git.runner import GitError, GitRunner, GitTimeout, Terms
+from services.source.git.remote import Remote
+from services.source.git.runner import GitError, GitRefused, GitRunner, GitTimeout, Terms
+from services.source.git.ssh_address import SAFE, SshAlgorithms
 from shared.clock import Now, now
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,8 @@ log = logging.getLogger(__name__)
 LOCAL_DEADLINE = timedelta(seconds=60)
 FETCHES_UNTIL_GC = 100  # each leaves a handful of loose files
 UNUSED_AFTER = timedelta(days=2)
-CONCURRENT_FETCHES = 16  # a process each; servers that hang must not use up all of them at once
+CONCURRENT_FETCHES = 16  # a process each
+CONCURRENT_AT_ONE_SERVER = 8  # one that hangs must not use up all of them
 _LOCK = "in-use"
 _FULL_HISTORY = "--depth=2147483647"  # Git's number for "all of it", also for a shallow mirror
 
@@ -41,7 +44,7 @@ class Place:
     """Whose mirror: objects of other tenants, or with other credentials, have their own."""
 
     url: str
-    scope: str  # namespace and Secret; empty for a repository that is read without credentials
+    scope: str  # namespace, Secrets and identity; empty for one that everybody may read
     object_format: str = "sha1"
     full_history: bool = False
 
@@ -52,11 +55,19 @@ class Place:
 
 
 class Mirrors:
-    def __init__(self, folder: Path, git: GitRunner, now: Now = now) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        git: GitRunner,
+        now: Now = now,
+        ssh: SshAlgorithms = SAFE,
+    ) -> None:
         self._folder = folder
         self._now = now
         self.git = git
-        self.slots = asyncio.Semaphore(CONCURRENT_FETCHES)
+        self.ssh = ssh
+        self._slots = asyncio.Semaphore(CONCURRENT_FETCHES)
+        self._slots_at: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self.fetched: dict[Place, dict[str, str]] = {}  # commits by what was asked for
         self._locks: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
         self._fetches: dict[Place, int] = {}
@@ -72,6 +83,13 @@ class Mirrors:
                 os.utime(path)
                 yield Mirror(path, place, descriptor, self)
                 await self._sometimes_collect(place, path, descriptor)
+
+    @asynccontextmanager
+    async def slot(self, remote: Remote) -> AsyncIterator[None]:
+        server = urlsplit(remote.url).netloc
+        at_server = self._slots_at.setdefault(server, asyncio.Semaphore(CONCURRENT_AT_ONE_SERVER))
+        async with at_server, self._slots:
+            yield
 
     async def sweep(self) -> None:
         """Remove what nobody opened for long: their objects are gone, or have other URLs."""
@@ -105,7 +123,8 @@ class Mirror:
         self._place = place
         self._lock = lock
         self._git = shared.git
-        self._slots = shared.slots
+        self._ssh = shared.ssh
+        self._slot = shared.slot
         self._fetched = shared.fetched.setdefault(place, {})
 
     def terms(self, deadline: timedelta = LOCAL_DEADLINE) -> Terms:
@@ -116,7 +135,7 @@ class Mirror:
         name = target.fetched
         if self._fetched.get(name) == target.commit:
             return target.commit  # another object of the same repository was faster
-        async with self._slots:
+        async with self._slot(remote):
             await self._fetch_or_heal(remote, name, deadline)
         commit = await self._commit_at(_local_name(name))
         self._fetched[name] = commit
@@ -142,7 +161,7 @@ class Mirror:
         try:
             await self._prepare()
             await self._fetch(remote, name, deadline)
-        except GitTimeout:
+        except (GitTimeout, GitRefused):
             raise
         except GitError:
             if await self._is_healthy():
@@ -163,16 +182,16 @@ class Mirror:
 
     async def _fetch(self, remote: Remote, name: str, deadline: timedelta) -> None:
         depth = _FULL_HISTORY if self._place.full_history else "--depth=1"
-        with configuration_for(remote) as configuration:
+        async with access_to(remote, deadline, self._ssh) as access:
             terms = Terms(
                 folder=self.path,
                 deadline=deadline,
-                configuration=configuration,
-                holds=(self._lock,),
+                configuration=access.configuration,
+                holds=(self._lock, *access.holds),
             )
             await self._git.run(
                 *("fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--force", depth),
-                *("--no-write-fetch-head", "--no-recurse-submodules", "--", remote.url),
+                *("--no-write-fetch-head", "--no-recurse-submodules", "--", access.url),
                 f"+{name}:{_local_name(name)}",
                 terms=terms,
             )

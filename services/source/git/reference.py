@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.source.endings import FetchFailed, GitStalled
-from services.source.git.refs import GitRefs, Ref, RefsError, Remote
+from services.source.git.advertisement import Ref
+from services.source.git.refs import GitRefs, RefsError
+from services.source.git.remote import Remote
 from services.source.semver import InvalidVersion, Range, Version
 from shared.resources.source.git_repository import GitReference
 

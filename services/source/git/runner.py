@@ -1,9 +1,9 @@
 """The one door to the git program, for which every repository is hostile.
 
 Only the subcommands that we need, no configuration but ours, no hooks, filters or helpers, no
-transports but http and https, no terminal. A run has a deadline and an output limit; when it ends,
-for whatever reason, nothing of its process group is left. Credentials travel in the environment of
-the one process that needs them, never in its arguments.
+transports but http and https (ssh goes over a socket of ours), no terminal. A run has a deadline
+and an output limit; when it ends, for whatever reason, nothing of its process group is left.
+Credentials travel in the environment of the one process that needs them, never in its arguments.
 """
 
 import asyncio
@@ -53,11 +53,17 @@ _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY")
 MAX_OUTPUT = 16 * 1024 * 1024  # of a command whose answer is short; long ones are streamed
 MAX_FILE = 4 * 1024 * 1024 * 1024  # one pack; the kernel stops git when it writes a larger one
 _ERRORS_KEPT = 8 * 1024
+# Git's words for the statuses 401 and 403; it may not ask for a password.
+_REFUSALS = ("could not read Username", "Authentication failed", "returned error: 403")
 _FAREWELL = timedelta(seconds=2)
 
 
 class GitError(Exception):
     """git did not do it; the message is its own last words, redacted."""
+
+
+class GitRefused(GitError):
+    """The server does not let us in, or may not be trusted: another Secret may help."""
 
 
 class GitTimeout(GitError):
@@ -139,13 +145,20 @@ class GitRunner:
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_OPTIONAL_LOCKS": "0",
-            **{name: os.environ[name] for name in _PROXIES if name in os.environ},
+            **_proxies(configuration),
             "GIT_CONFIG_COUNT": str(len(configuration)),
         }
         for number, (key, value) in enumerate(configuration.items()):
             environment[f"GIT_CONFIG_KEY_{number}"] = key
             environment[f"GIT_CONFIG_VALUE_{number}"] = value
         return environment
+
+
+def _proxies(configuration: Mapping[str, str]) -> dict[str, str]:
+    """As the environment of this process says, unless one was given: that is for all hosts."""
+    if "http.proxy" in configuration:
+        return {}
+    return {name: os.environ[name] for name in _PROXIES if name in os.environ}
 
 
 class GitProcess:
@@ -185,7 +198,8 @@ class GitProcess:
         status = await self._process.wait()
         if status != 0:
             said = _last_words(errors) or f"exit status {status}"
-            raise GitError(f"git {self._subcommand}: {said}")
+            kind = GitRefused if any(word in said for word in _REFUSALS) else GitError
+            raise kind(f"git {self._subcommand}: {said}")
 
     async def end(self) -> None:
         """Nothing of the group lives on: a child that outlived git would keep its locks."""
