@@ -18,7 +18,7 @@ import aiohttp
 
 from services.source.proxies import PROXY_ERRORS, connector, is_socks, proxy_options
 from shared.credentials import ANONYMOUS, HttpCredentials, Proxy, Tls
-from shared.redaction import redact
+from shared.redaction import MASK, redact
 
 USER_AGENT = "penstock-source"
 MAX_REDIRECTS = 5
@@ -60,6 +60,12 @@ class Request:
     method: str = ""  # when it is neither GET nor POST
     proxy: Proxy | None = None  # None: as the environment of the process says
     everywhere: bool = False  # the user wants the credentials sent to other hosts, too
+
+    @property
+    def shown(self) -> str:
+        """For messages: what a server puts behind the question mark may open a door by itself."""
+        place, _, query = self.url.partition("?")
+        return f"{place}?{MASK}" if query else place
 
 
 @dataclass(frozen=True)
@@ -120,8 +126,8 @@ class WebClient:
             try:
                 request = _redirected(request, outcome)
             except ValueError as error:
-                raise WebError(f"{request.url}: redirects to what is no URL") from error
-        raise WebError(f"{request.url}: more than {MAX_REDIRECTS} redirects")
+                raise WebError(f"{request.shown}: redirects to what is no URL") from error
+        raise WebError(f"{request.shown}: more than {MAX_REDIRECTS} redirects")
 
     async def _once(self, request: Request, take: Take) -> Answer | str:
         """The answer, or where it is."""
@@ -148,9 +154,11 @@ class WebClient:
                 return await _read(request, answer, take)
         except TimeoutError as error:
             limit = f"{request.deadline.total_seconds():g}s"
-            raise WebError(f"{request.url}: no complete answer within {limit}") from error
+            raise WebError(f"{request.shown}: no complete answer within {limit}") from error
+        except aiohttp.InvalidURL as error:
+            raise WebError(f"{request.shown}: not a URL") from error
         except (aiohttp.ClientError, *PROXY_ERRORS, OSError, ValueError) as error:
-            raise WebError(f"{request.url}: {error or type(error).__name__}") from error
+            raise WebError(f"{request.shown}: {error or type(error).__name__}") from error
 
     @asynccontextmanager
     async def _session(self, proxy: Proxy | None) -> AsyncIterator[aiohttp.ClientSession]:
@@ -193,13 +201,13 @@ async def _read(request: Request, answer: aiohttp.ClientResponse, take: Take) ->
     if answer.status in _REDIRECTS and location and request.body is None:
         return location
     if answer.status not in (200, 201, 304):
-        said = f"{request.url}: the server answered {answer.status} {answer.reason}"
+        said = f"{request.shown}: the server answered {answer.status} {answer.reason}"
         raise WebError(said, status=answer.status, headers=answer.headers, url=request.url)
     size = 0
     async for piece in answer.content.iter_chunked(128 * 1024):
         size += len(piece)
         if size > request.limit:
-            raise WebError(f"{request.url}: larger than the limit of {request.limit} bytes")
+            raise WebError(f"{request.shown}: larger than the limit of {request.limit} bytes")
         await take(piece)
     return Answer(request.url, answer.headers, b"", request.credentials, answer.status)
 
@@ -208,9 +216,9 @@ def _redirected(request: Request, location: str) -> Request:
     url = urljoin(request.url, location)
     before, after = urlsplit(request.url), urlsplit(url)
     if after.scheme not in _DEFAULT_PORTS:
-        raise WebError(f"{request.url}: redirects to {after.scheme!r}, which is not served")
+        raise WebError(f"{request.shown}: redirects to {after.scheme!r}, which is not served")
     if before.scheme == "https" and after.scheme == "http":
-        raise WebError(f"{request.url}: redirects from https to http, which is not followed")
+        raise WebError(f"{request.shown}: redirects from https to http, which is not followed")
     url = after._replace(netloc=after.netloc.rpartition("@")[2]).geturl()
     if request.everywhere or may_share(request.url, url):
         return replace(request, url=url)

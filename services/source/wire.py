@@ -11,7 +11,7 @@ import io
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 THREADS = 4
 BUFFER = 256 * 1024
+STILL_THERE = 5.0  # seconds between two looks at whether the loop still runs
+# What a node tells about itself, to whoever asks from it, is nothing for a proxy.
+OF_THE_NODE = frozenset({"169.254.169.254", "fd00:ec2::254", "metadata.google.internal"})
 LARGEST_ANSWER = 16 * 1024 * 1024  # of what a library holds in memory: a page of a thousand names
 
 
@@ -112,7 +115,11 @@ class Wire:
     def wait_for(self, url: str, work: Coroutine[Any, Any, T]) -> T:
         """From a thread; raises WireError, at the latest when the wire closes."""
         try:
-            return asyncio.run_coroutine_threadsafe(self._tracked(work), self._loop).result()
+            future = asyncio.run_coroutine_threadsafe(self._tracked(work), self._loop)
+            while not wait((future,), STILL_THERE).done:
+                if self._loop.is_closed():  # the process ends, and nobody will answer
+                    future.cancel()
+            return future.result()
         except CancelledError as error:
             raise WireError(url, "no complete answer in time") from error
         except (aiohttp.ClientError, *PROXY_ERRORS, OSError, ValueError) as error:
@@ -133,15 +140,17 @@ class Wire:
     async def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: Any
     ) -> aiohttp.ClientResponse:
+        place = URL(url, encoded=True)  # what was signed must be what is sent
+        proxy = {} if place.host in OF_THE_NODE else proxy_options(url, self._proxy)
         return await self._session.request(
             method,
-            URL(url, encoded=True),  # what was signed must be what is sent
+            place,
             data=body,
             headers=headers,
             skip_auto_headers=("Content-Type",),
             allow_redirects=False,
             ssl=self._trust,
-            **proxy_options(url, self._proxy),
+            **proxy,
         )
 
     async def _close(self) -> None:

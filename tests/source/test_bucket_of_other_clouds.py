@@ -228,3 +228,34 @@ async def test_an_object_that_changes_while_it_is_read_is_read_again(
 
     assert await service.files(stored) == KEPT | {"a.yaml": b"new"}
     assert [told.reason for told in service.told] == ["NewArtifact"]
+
+
+@pytest.mark.parametrize("provider", ["gcp", "azure", "generic", "token service"])
+async def test_what_another_server_says_is_not_repeated(
+    service: SourceService,
+    keys: Certificates,
+    service_key: rsa.RSAPrivateKey,
+    token_url: str,
+    provider: str,
+) -> None:
+    """An endpoint may be any address that the service reaches; answers are not the tenant's."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=400, text="<html>internal canary</html>")
+
+    secret = {
+        "serviceaccount": a_service_account(service_key, token_url),
+        "accountKey": ACCOUNT_KEY,
+        "accesskey": "access",
+        "secretkey": "canary-secret",
+    }
+    async with served(answer, keys) as url:
+        if provider == "token service":
+            provider = "gcp"
+            secret["serviceaccount"] = a_service_account(service_key, url)
+        await a_bucket(service, keys, secret, provider=provider, endpoint=url)
+        failed = await service.until(
+            "Bucket", "shop", lambda stored: condition(stored, "FetchFailed")
+        )
+
+    assert "canary" not in str(failed["status"])

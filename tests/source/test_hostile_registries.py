@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,13 +11,20 @@ import pytest
 from aiohttp import web
 
 from services.source.oci.address import Access, Repository
-from services.source.oci.authorization import Authorization, Refused
 from services.source.oci.manifest import MAX_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
-from services.source.oci.registry import Registry, RegistryError
-from services.source.web_client import WebClient, WebError
+from services.source.oci.registry import Registry
+from services.source.web_client import WebClient
 from shared.credentials import Basic
-from tests.support.odd_registry import OddRegistry, endless, manifest, odd_registry
-from tests.support.registry import LOGIN, Layer, digest_of
+from tests.support.odd_registry import (
+    OddRegistry,
+    answers,
+    at,
+    endless,
+    manifest,
+    odd_registry,
+    refused,
+)
+from tests.support.registry import Layer, digest_of
 
 PLAIN = Access(insecure=True, deadline=timedelta(seconds=5))
 LAYER = Layer(b"the layer")
@@ -44,20 +51,6 @@ async def registry() -> AsyncIterator[OddRegistry]:
 @pytest.fixture
 def app(registry: OddRegistry) -> Repository:
     return Repository.parse(registry.url(), PLAIN)
-
-
-def at(part: str, answer: Callable[[web.Request], Any]) -> Callable[[web.Request], Any]:
-    return lambda request: answer(request) if f"/{part}/" in request.path else None
-
-
-def answers(**response: Any) -> Callable[[web.Request], Any]:
-    return lambda _: web.Response(**response)
-
-
-async def refused(asked: Any, problem: str = ".") -> RegistryError:
-    with pytest.raises(RegistryError, match=problem) as caught:
-        await asked
-    return caught.value
 
 
 async def test_a_manifest_of_another_digest_is_refused(
@@ -241,101 +234,6 @@ async def test_a_registry_that_stays_silent_is_left(
     hasty = app.seen_as(replace(PLAIN, deadline=timedelta(milliseconds=200)))
 
     await refused(client.resolve(hasty, "1"), "no complete answer within 0.2s")
-
-
-async def test_a_registry_that_always_asks_for_a_login_is_asked_twice(
-    client: Registry, registry: OddRegistry, app: Repository
-) -> None:
-    async with odd_registry() as realm:
-        realm.odd = lambda _: web.json_response({"token": "a-token-of-the-realm"})
-        challenge = f'Bearer realm="http://{realm.host}/token",service="s",scope="a:b:c"'
-        registry.odd = at(
-            "manifests",
-            lambda _: web.Response(status=401, headers={"WWW-Authenticate": challenge}),
-        )
-
-        error = await refused(client.resolve(app, "1"), "401")
-
-        assert error.refused
-        assert len(realm.seen) == 1
-        assert sum("/manifests/" in line for line in registry.seen) == 2
-
-
-async def test_a_login_that_does_not_open_is_tried_once_each_time(
-    client: Registry, registry: OddRegistry, app: Repository
-) -> None:
-    challenge = {"WWW-Authenticate": 'Basic realm="registry"'}
-    registry.odd = at("manifests", answers(status=401, headers=challenge))
-    mine = app.seen_as(replace(PLAIN, login=LOGIN))
-
-    for _ in range(2):
-        assert (await refused(client.resolve(mine, "1"), "401")).refused
-
-    assert [LOGIN.authorization in line for line in registry.seen[1:]] == [False, True, True]
-
-
-@pytest.mark.parametrize(
-    "challenge",
-    [
-        'Bearer realm="http://elsewhere.example/token"',
-        'Bearer realm="http://127.0.0.2/token"',
-        'Bearer realm="ftp://127.0.0.1/token"',
-        'Bearer realm="https://user:word@127.0.0.1/token"',
-        'Bearer realm="http://[/token"',
-        'Bearer realm=""',
-        "Bearer",
-        "Negotiate",
-        "",
-    ],
-)
-async def test_a_login_goes_to_no_place_that_cannot_be_trusted_with_it(
-    client: Registry, registry: OddRegistry, app: Repository, challenge: str
-) -> None:
-    registry.odd = at(
-        "manifests", lambda _: web.Response(status=401, headers={"WWW-Authenticate": challenge})
-    )
-    mine = app.seen_as(replace(PLAIN, login=LOGIN))
-
-    error = await refused(client.resolve(mine, "1"))
-
-    assert error.refused
-    assert not any(LOGIN.authorization in line for line in registry.seen)
-
-
-async def test_a_secure_registry_cannot_name_an_insecure_realm(web_client: WebClient) -> None:
-    authorization = Authorization(web_client)
-    repository = Repository("registry.example", "team/app", Access(login=LOGIN))
-    challenge = {"WWW-Authenticate": 'Bearer realm="http://registry.example/token"'}
-    error = WebError("401", status=401, headers=challenge)
-
-    with pytest.raises(Refused, match="neither an https URL"):
-        await authorization.challenged(repository, None, error, None)
-
-
-async def test_where_blobs_are_kept_gets_no_login_and_cannot_ask_for_one(
-    client: Registry, registry: OddRegistry, app: Repository
-) -> None:
-    async with odd_registry() as store:
-        challenge = {"WWW-Authenticate": "Basic"}
-        registry.odd = lambda request: (
-            web.Response(status=401, headers=challenge)
-            if "Authorization" not in request.headers and "/v2/team" in request.path
-            else web.Response(status=307, headers={"Location": f"http://{store.host}/blob"})
-            if "/blobs/" in request.path
-            else None
-        )
-        mine = app.seen_as(replace(PLAIN, login=LOGIN))
-        layer = (await client.image(mine, "1")).layers[0]
-        store.odd = answers(body=LAYER.content)
-
-        assert await client.blob(mine, layer, 100) == LAYER.content
-        assert store.seen == ["GET /blob"]
-
-        realm = {"WWW-Authenticate": f'Bearer realm="http://{store.host}/token"'}
-        store.odd = answers(status=401, headers=realm)
-        error = await refused(client.blob(mine, layer, 100), "401")
-        assert error.refused
-        assert store.seen == ["GET /blob"] * 2
 
 
 @pytest.mark.parametrize("after", ["30", "Wed, 21 Oct 2099 07:28:00 GMT", "soon", None])

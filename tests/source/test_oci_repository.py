@@ -13,6 +13,7 @@ from tests.bench.observing import watching
 from tests.support.counted import counted
 from tests.support.eventually import eventually
 from tests.support.gate import Gate
+from tests.support.odd_registry import answers, at, odd_registry
 from tests.support.registry import Layer, RegistryServer, a_layer, digest_of, running_registry
 from tests.support.source_service import SOURCE, SourceService, condition
 
@@ -310,6 +311,37 @@ async def test_what_vanished_from_storage_is_made_again(
 
     assert await service.files(again) == {"a": b"1"}
     assert again["status"]["artifact"]["digest"] == stored["status"]["artifact"]["digest"]
+
+
+async def test_a_registry_that_wants_a_pause_is_left_alone_for_as_long(
+    service: SourceService,
+) -> None:
+    async with odd_registry() as registry:
+        busy = {"Retry-After": "60"}
+        registry.odd = at("manifests", answers(status=429, headers=busy))
+        await apply(service, registry.url())
+        stored = await service.not_ready(KIND, "app", "OCIArtifactPullFailed")
+        assert "429" in condition(stored, "FetchFailed")["message"]
+        registry.seen.clear()
+
+        stored = await service.request(KIND, "app", "now")
+
+        assert "asked for a pause" in condition(stored, "FetchFailed")["message"]
+        assert registry.seen == []
+
+
+async def test_what_was_pushed_does_not_fill_the_message(
+    service: SourceService, registry: RegistryServer, tmp_path: Path
+) -> None:
+    origin = {"org.opencontainers.image.source": "a\nb " + "x" * 10_000}
+    await registry.push("long/app", "latest", [a_layer(tmp_path, {"a": "1"})], origin)
+    await apply(service, registry.url("long/app"))
+
+    await service.ready(KIND, "app")
+
+    (message,) = messages(service, "NewArtifact")
+    assert "origin source 'a b xxx" in message
+    assert len(message) < 600
 
 
 async def test_a_deleted_source_leaves_nothing(

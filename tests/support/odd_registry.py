@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import pytest
 from aiohttp import web
 
 from services.source.oci.manifest import OCI_MANIFEST
+from services.source.oci.registry import RegistryError
 from tests.support.registry import FLUX_CONFIG, Layer, digest_of
 
 Odd: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse] | web.StreamResponse | None]
@@ -75,6 +77,20 @@ async def endless(request: web.Request) -> web.StreamResponse:
             await response.write(bytes(64 * 1024))
     except (ConnectionError, asyncio.CancelledError):
         return response
+
+
+def at(part: str, answer: Callable[[web.Request], Any]) -> Callable[[web.Request], Any]:
+    return lambda request: answer(request) if f"/{part}/" in request.path else None
+
+
+def answers(**response: Any) -> Callable[[web.Request], Any]:
+    return lambda _: web.Response(**response)
+
+
+async def refused(asked: Any, problem: str = ".") -> RegistryError:
+    with pytest.raises(RegistryError, match=problem) as caught:
+        await asked
+    return caught.value
 
 
 @asynccontextmanager

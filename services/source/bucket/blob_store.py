@@ -39,7 +39,7 @@ _REFUSALS = frozenset({401, 403})
 
 BlobLogin: TypeAlias = AccountKey | SasKey | Bearer
 
-logging.getLogger("azure").setLevel(logging.WARNING)  # it tells of each request
+logging.getLogger("azure").setLevel(logging.CRITICAL)  # it tells of each request
 
 
 class BlobStore:
@@ -151,5 +151,11 @@ def _code(error: AzureError) -> str:
 
 
 def _said(error: Exception) -> str:
-    """Only the first line: below it come headers and bodies of the answer."""
+    """Only the first line, for headers follow; and only what such a store said.
+
+    An endpoint may be any server that we reach, whose answers are not for its author.
+    """
+    answer = getattr(error, "response", None)
+    if answer is not None and "x-ms-error-code" not in answer.headers:
+        return f"the server answered {answer.status_code}, and not as such a store does"
     return str(error).partition("\n")[0][:_LONGEST]

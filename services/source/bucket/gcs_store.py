@@ -102,11 +102,9 @@ class GcsStore:
             raise StoreError(f"{what} not found") from error
         except GoogleAPICallError as error:
             refused = error.code in _REFUSALS
-            problem = f"{what}: {error.code} {error.message}"[:_LONGEST]
-            raise StoreError(problem, refuses_us=refused) from error
+            raise StoreError(f"{what}: {_said(error)}", refuses_us=refused) from error
         except GoogleAuthError as error:
-            problem = f"{what}: no token: {error.args[0] if error.args else ''}"[:_LONGEST]
-            raise StoreError(problem, refuses_us=True) from error
+            raise StoreError(f"{what}: {_refused(error)}", refuses_us=True) from error
         except _BROKEN as error:
             raise StoreError(f"{what}: {error}"[:_LONGEST]) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -115,6 +113,21 @@ class GcsStore:
 
 
 _BROKEN = (GoogleAPIError, RequestException, HTTPError, InvalidResponse, DataCorruption)
+
+
+def _said(error: GoogleAPICallError) -> str:
+    """Its message, if such a store said it: an endpoint may be any server that we reach."""
+    answer = error.response
+    kind = answer.headers.get("Content-Type", "") if answer is not None else ""
+    message = error.message if kind.startswith("application/json") else "no answer of such a store"
+    return f"{error.code} {message}"[:_LONGEST]
+
+
+def _refused(error: GoogleAuthError) -> str:
+    """With what the token service said, if it said it as such a service does."""
+    said, *details = error.args or ("",)
+    known = details and isinstance(details[0], dict)
+    return f"no token: {said}"[:_LONGEST] if known else "no token from the service of the key"
 
 
 def _stored(blob: Any) -> StoredObject:

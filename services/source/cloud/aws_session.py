@@ -4,6 +4,7 @@ A client has the keys that it is given, or signs nothing: it never falls back on
 may be allowed. That is asked for by name, with `own_keys`.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ _searching = threading.Lock()
 _REFUSALS = frozenset({401, 403})
 # Refusals with another status; the last one is Versity's.
 _REFUSED = frozenset({"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "XAdminUserNotFound"})
+
+logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where it found keys
 
 
 class AwsError(Exception):

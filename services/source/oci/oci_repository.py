@@ -43,6 +43,7 @@ from shared.status import conditions_of
 LATEST = "latest.tar.gz"
 ORIGIN = "org.opencontainers.image"
 COPY = "copy"
+LONGEST_ORIGIN = 300
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class OCIRepositoryReconciler:
             Verification(
                 owner=source.key,
                 asked=asked,
-                artifact=upstream.target.manifest,
+                artifact=await self._described(upstream),
                 reader=RepositoryReader(upstream.repository, self._oci.registry),
                 fresh=_is_fresh(source, run),
             )
@@ -122,6 +123,19 @@ class OCIRepositoryReconciler:
         marks = verified_mark(revision)
         run.note(conditions=marks)
         return marks
+
+    async def _described(self, upstream: _Upstream) -> Descriptor:
+        """By its own bytes: signatures are about size and media type, too."""
+        manifest = await self._pulled(upstream)
+        return Descriptor(
+            media_type=manifest.media_type, digest=manifest.digest, size=len(manifest.raw)
+        )
+
+    async def _pulled(self, upstream: _Upstream) -> Manifest:
+        try:
+            return await self._oci.registry.manifest(upstream.repository, upstream.target.digest)
+        except RegistryError as error:
+            raise failed(error, "failed to pull the manifest", PULL_FAILED) from error
 
     async def _build(self, source: OCIRepository, upstream: _Upstream) -> dict[str, Any]:
         """The artifact, as status holds it."""
@@ -246,7 +260,12 @@ def _news(source: OCIRepository, artifact: dict[str, Any]) -> str:
     said = artifact.get("metadata") or {}
     text = f"stored artifact with revision '{artifact['revision']}' from '{source.spec.url}'"
     if origin := said.get(f"{ORIGIN}.source"):
-        text += f", origin source '{origin}'"
+        text += f", origin source '{_short(origin)}'"
     if revision := said.get(f"{ORIGIN}.revision"):
-        text += f", origin revision '{revision}'"
+        text += f", origin revision '{_short(revision)}'"
     return text
+
+
+def _short(annotation: str) -> str:
+    """Whoever pushes writes it, and it goes to people's chats."""
+    return " ".join(annotation.split())[:LONGEST_ORIGIN]
