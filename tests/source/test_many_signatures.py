@@ -83,6 +83,7 @@ async def test_bundles_do_not_hide_the_signature_at_the_tag() -> None:
     registry.add_at_tag(ARTIFACT, layers(registry, KEY))
 
     assert await verify(registry) == [Verified("cosign.pub")]
+    assert len(registry.asked) == 1 + 2 * MOST_SIGNATURES + 2
 
 
 async def test_there_is_an_end_to_looking() -> None:
@@ -97,3 +98,15 @@ async def test_there_is_an_end_to_looking() -> None:
         await verify(registry)
 
     assert len(registry.asked) < MOST_ALTOGETHER + 10
+
+
+async def test_manifests_without_signatures_are_counted_as_well() -> None:
+    registry = MemoryRepository()
+    for number in range(2 * MOST_SIGNATURES):
+        registry.add_referrer(ARTIFACT, OLD_LAYOUT)
+        registry.add_referrer(ARTIFACT, BUNDLE, {"digest": f"sha256:{number:064}", "size": 1})
+
+    with pytest.raises(VerificationFailed):
+        await verify(registry)
+
+    assert len(registry.asked) <= 2 + 3 * MOST_SIGNATURES

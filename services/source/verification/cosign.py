@@ -84,11 +84,11 @@ class CosignVerifier:
         at_tag = await _tried(candidates.at_tag())
         async for judged in self._layers(candidates, at_tag):
             yield judged
-        for referrer in referrers:
-            if referrer.artifact_type == OLD_LAYOUT:
-                manifest = await _tried(candidates.manifest_of(referrer))
-                async for judged in self._layers(candidates, manifest):
-                    yield judged
+        older = [each for each in referrers if each.artifact_type == OLD_LAYOUT]
+        for referrer in older[:MOST_SIGNATURES]:
+            manifest = await _tried(candidates.manifest_of(referrer))
+            async for judged in self._layers(candidates, manifest):
+                yield judged
 
     async def _layers(
         self, candidates: Candidates, manifest: SignatureManifest | Rejected | None
