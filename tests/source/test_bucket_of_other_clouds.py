@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from penstock.local.certificates import Certificates, certificates
+from tests.support.eventually import eventually
 from tests.support.object_stores import FakeBlobs, FakeBucket, FakeGcs
 from tests.support.served import served
 from tests.support.source_service import SourceService, condition
@@ -259,3 +260,23 @@ async def test_what_another_server_says_is_not_repeated(
         )
 
     assert "canary" not in str(failed["status"])
+
+
+async def test_a_secret_that_was_rotated_is_read_again_before_anybody_is_alarmed(
+    service: SourceService, keys: Certificates, blobs: tuple[FakeBlobs, str]
+) -> None:
+    fake, url = blobs
+    fake.put("a", "1")
+    spec = {"provider": "azure", "endpoint": url, "interval": "200ms"}
+    await a_bucket(service, keys, {"accountKey": ACCOUNT_KEY}, **spec)
+    await service.ready("Bucket", "shop")
+
+    renewed = base64.b64encode(b"canary-renewed-key").decode()
+    await service.secret("login", accountKey=renewed)
+    fake.key = renewed
+    fake.put("a", "2")
+    await eventually(lambda: len(service.told) > 1)
+    stored = await service.request("Bucket", "shop", "now")
+
+    assert await service.files(stored) == {"a": b"2"}
+    assert [told.reason for told in service.told] == ["NewArtifact"] * 2
