@@ -13,6 +13,7 @@ from aiohttp import web
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
 from services.source.git.mirror import CONCURRENT_AT_ONE_SERVER, CONCURRENT_FETCHES, Place
+from services.source.git.pkt_line import FLUSH, packet
 from services.source.git.reference import Target
 from services.source.git.remote import Remote
 from shared.cluster.objects import Manifest
@@ -165,6 +166,11 @@ async def half_an_advertisement(process: Process) -> None:
     await process.stdin.read()
 
 
+async def refuses(process: Process) -> None:
+    """As hosts do that know the user, in Git's own way."""
+    process.stdout.write(packet("ERR you may not read this") + FLUSH)
+
+
 async def endless_errors(process: Process) -> None:
     while True:
         process.stderr.write(b"no\n" * 10_000)
@@ -182,6 +188,7 @@ async def endless_references(process: Process) -> None:
     ("behaviour", "problem"),
     [
         (silent, "no complete answer within 1s"),
+        (refuses, "shop.git: you may not read this"),
         (nonsense, "not in packets"),
         (half_an_advertisement, "the server hung up"),
         (endless_errors, "no complete answer within 1s"),

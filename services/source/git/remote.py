@@ -6,6 +6,7 @@ whoever may read the first.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from services.source.git.ssh_address import ssh_address
@@ -17,6 +18,7 @@ from shared.credentials import (
     InvalidCredentials,
     Proxy,
     SshCredentials,
+    Tls,
     http_credentials,
     ssh_credentials,
     without_userinfo,
@@ -65,9 +67,15 @@ def remote_of(
     if values is None:
         return Remote(address, HttpCredentials(login) if login else ANONYMOUS, proxy)
     given = http_credentials(values)
-    if given.tls:
-        given.tls.context()  # what is no certificate is found before it is used
+    require_certificates(given.tls)
     return Remote(address, HttpCredentials(given.login or login, given.tls), proxy)
+
+
+@lru_cache(maxsize=1000)
+def require_certificates(tls: Tls | None) -> None:
+    """What is none is found while it is known whose it is; raises InvalidCredentials."""
+    if tls is not None:
+        tls.context()
 
 
 def _ssh(url: str, values: Mapping[str, bytes] | None, proxy: Proxy | None) -> SshCredentials:

@@ -9,7 +9,7 @@ from services.source.cloud import CloudToken, TokenRequest
 from services.source.cloud.identities import OBJECT_LEVEL
 from services.source.endings import FetchFailed, FetchStalled
 from services.source.git.github_app import GitHubApps, Way
-from services.source.git.remote import InvalidUrl, Remote, remote_of
+from services.source.git.remote import InvalidUrl, Remote, remote_of, require_certificates
 from services.source.referenced_secrets import (
     AUTHENTICATION_FAILED,
     ReferencedSecrets,
@@ -116,27 +116,26 @@ class GitRemotes:
             return remote_of(repository.spec.url, values, proxy)
         remote = remote_of(repository.spec.url, None, proxy)
         tls = tls_credentials(values or {})
+        require_certificates(tls)
         if provider == "github":
             way = Way(timeout_of(repository), proxy, tls)
             login: Basic | Bearer = await self._apps.login(
                 github_app(values or {}), way, fresh=fresh
             )
         else:
-            login = await self._cloud_login(repository, provider, proxy)
+            login = await self._cloud_login(repository, remote)
         return replace(remote, credentials=replace(remote.credentials, login=login, tls=tls))
 
-    async def _cloud_login(
-        self, repository: GitRepository, provider: str, proxy: Proxy | None
-    ) -> Basic | Bearer:
-        account = repository.spec.service_account_name
+    async def _cloud_login(self, repository: GitRepository, remote: Remote) -> Basic | Bearer:
+        provider, account = repository.spec.provider or "", repository.spec.service_account_name
         namespace = repository.metadata.namespace
         token = await self._clouds.token(
             TokenRequest(
                 provider=_CLOUDS[provider],
                 audience_kind="git",
-                url=repository.spec.url,
+                url=remote.url,
                 service_account=NamespacedName(namespace, account) if account else None,
-                proxy=proxy,
+                proxy=remote.proxy,
             )
         )
         if not isinstance(token.login, Basic | Bearer):
