@@ -22,11 +22,14 @@ DOORS = {
     "aiohttp_socks": "services/source/proxies.py",
     "asyncssh": "services/source/git/ssh",
     "blake3": "shared/digests.py",
+    "botocore": "services/source/cloud/aws_session.py",
     "kubernetes_asyncio": "shared/cluster/connection.py",
     "nats": "shared/line.py",
     "pysequoia": "services/source/git/pgp_signature.py",
     "python_socks": "services/source/git/ssh_tunnel.py",
+    "sigstore": "services/source/verification/",
     "tarfile": "shared/archive.py",
+    "tuf": "services/source/verification/public_good.py",
 }
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base", "handler", "misc"}
 

@@ -22,6 +22,7 @@ SENT = {
 }
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 OURS = {"services", "shared"}
+FOR_TYPES_ONLY = {"_typeshed"}  # exists in the eyes of type checkers alone
 
 
 def copied() -> list[str]:
@@ -95,7 +96,7 @@ def imports() -> Iterator[tuple[Path, str]]:
             for node in ast.walk(ast.parse(file.read_text())):
                 for module in modules(node):
                     name = module.partition(".")[0]
-                    if name not in OURS | sys.stdlib_module_names:
+                    if name not in OURS | FOR_TYPES_ONLY | sys.stdlib_module_names:
                         yield file, name
 
 
