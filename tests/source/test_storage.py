@@ -1,4 +1,5 @@
 import os
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -309,6 +310,15 @@ def test_the_settings_of_the_storage() -> None:
     assert settings.artifact_retention_ttl == timedelta(minutes=90)
     assert settings.artifact_digest_algo == "blake3"
     assert storage_of(settings).folder == Path("/data")
+
+
+def test_a_digest_that_this_machine_cannot_make_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "blake3", None)
+
+    with pytest.raises(SettingError, match="ARTIFACT_DIGEST_ALGO: blake3 is not installed here"):
+        storage_of(load({"ARTIFACT_DIGEST_ALGO": "blake3"}))
 
 
 async def test_the_fixed_name_follows_the_latest_file(storage: Storage) -> None:
