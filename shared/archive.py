@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from shared import gzip_codec, tar_blocks
 from shared.artifact_file import growing
-from shared.digests import digest_of
+from shared.digests import digest_of, hasher
 from shared.tar_blocks import Header
 
 MIB = 1024 * 1024
@@ -111,6 +111,21 @@ class Packer:
     def add(self, entry: Entry) -> None:
         self._write(*self._tar.file(*entry))
         self._into.note(entry.path, digest_of(entry.content))
+
+    def add_stream(self, path: str, size: int, content: BinaryIO) -> None:
+        """A file that nobody wants whole in memory; it has exactly `size` bytes."""
+        encoded, hashed = os.fsencode(path), hasher("sha256")
+        folders = self._tar.enter(encoded, size)
+        self._write(folders, tar_blocks.encode(encoded, 0o600, size, tar_blocks.REGULAR))
+        left = size
+        while left and (piece := content.read(min(_BATCH, left))):
+            hashed.update(piece)
+            self._write(piece)
+            left -= len(piece)
+        if left or content.read(1):
+            raise ArchiveError(f"{path!r} does not have the {size} bytes that were announced")
+        self._write(bytes(tar_blocks.padding(size)))
+        self._into.note(path, f"sha256:{hashed.hexdigest()}")
 
     def finish(self) -> Packed:
         self._write(tar_blocks.END)
@@ -255,15 +270,19 @@ def _clean(name: bytes) -> bytes:
     return path
 
 
-def _require_clean(path: bytes) -> None:
+def is_clean(path: bytes) -> bool:
+    """Relative, inside, and short enough for a file system."""
     parts = path.split(b"/")
-    wrong = (
+    return not (
         any(part in (b"", b".", b"..") or len(part) > _SEGMENT_LIMIT for part in parts)
         or b"\0" in path
         or len(path) > _PATH_LIMIT
         or len(parts) > _DEPTH_LIMIT
     )
-    if wrong:
+
+
+def _require_clean(path: bytes) -> None:
+    if not is_clean(path):
         shown = os.fsdecode(path[:200])
         raise ArchiveError(f"{shown!r} is not a path inside the archive")
 

@@ -34,7 +34,7 @@ from shared.outcomes import ConditionMark, Done, Failed, Marks, Outcome, Stalled
 from shared.redaction import redact
 from shared.resources.meta import NamespacedName, Resource, UndecodableError
 from shared.run import Recorder, Run
-from shared.status import conditions_of, is_requested, requested_at, status_patch
+from shared.status import conditions_of, is_requested, no_status, requested_at, status_patch
 from shared.verdict import Verdict, closing_marks, verdict
 from shared.workqueue import WorkQueue
 
@@ -67,6 +67,7 @@ class Options:
     concurrent: int = 16
     finalizer: str = FINALIZER
     advance_when_suspended: bool = True
+    is_static: Callable[[Any], bool] = lambda _: False  # such an object is nobody's to reconcile
     now: Now = now
 
 
@@ -187,10 +188,13 @@ class Controller(Generic[R]):
         if resource.metadata.deletion_timestamp is not None:
             await self._finalize(resource)
             return
+        if self._options.is_static(resource):
+            await self._leave(resource)
+            return
         if self._options.finalizer not in resource.metadata.finalizers:
             finalizers = [*resource.metadata.finalizers, self._options.finalizer]
             resource = await self._patch_finalizers(resource, finalizers)
-        if resource.spec.suspend:
+        if resource.is_suspended:
             await self._close_suspended(resource)
         else:
             await self._reconcile(resource)
@@ -277,6 +281,13 @@ class Controller(Generic[R]):
         await self._patch_finalizers(
             resource, [name for name in resource.metadata.finalizers if name != mine]
         )
+
+    async def _leave(self, resource: R) -> None:
+        """Take back what was written when the object was another one."""
+        await self._finalize(resource)
+        current = self.cache.get(resource.key) or resource
+        if self._options.finalizer not in current.metadata.finalizers:
+            await self._write(resource.key, *no_status(current))
 
     async def _patch_finalizers(self, resource: R, finalizers: list[str]) -> R:
         # The version makes this a compare-and-set: the list is replaced as a whole.

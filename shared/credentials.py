@@ -9,7 +9,7 @@ import binascii
 import ssl
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -56,11 +56,15 @@ class Tls:
     authority: str = ""
     certificate: str = ""
     key: str = field(default="", repr=False)
+    verified: bool = True  # False: any server is taken for the one we mean
 
     def context(self) -> ssl.SSLContext:
         """For an HTTP client. The system's authorities are left out when one is given."""
         try:
             context = ssl.create_default_context(cadata=self.authority or None)
+            if not self.verified:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
             if self.certificate:
                 # OpenSSL reads a pair from files only; this one is ours alone and gone at once.
                 with tempfile.NamedTemporaryFile("w") as pair:
@@ -74,13 +78,13 @@ class Tls:
 
 
 Login: TypeAlias = Basic | Bearer
-PROXY_SCHEMES = ("http", "https", "socks5")
+PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080}
 LONGEST_PROXY_ADDRESS = 2048
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """Through which server requests go; `address` has no login in it."""
+    """Through which server requests go; `address` has a port, and no login in it."""
 
     address: str
     login: Basic | None = None
@@ -93,6 +97,33 @@ class Proxy:
         parts = urlsplit(self.address)
         userinfo = f"{quote(self.login.username, safe='')}:{quote(self.login.password, safe='')}"
         return urlunsplit(parts._replace(netloc=f"{userinfo}@{parts.netloc}"))
+
+
+@dataclass(frozen=True, repr=False)
+class SshCredentials:
+    """A private key with its passphrase, and the servers' keys, all as text."""
+
+    identity: str
+    known_hosts: str
+    passphrase: str = ""
+    user: str = "git"
+
+    def __repr__(self) -> str:
+        return f"SshCredentials({MASK})"
+
+
+@dataclass(frozen=True, repr=False)
+class GitHubApp:
+    """An app of GitHub's, and where it is installed: an installation's number, or its owner."""
+
+    app_id: str
+    private_key: str
+    installation: str = ""
+    owner: str = ""
+    api: str = "https://api.github.com"
+
+    def __repr__(self) -> str:
+        return f"GitHubApp({self.app_id}, {MASK})"
 
 
 @dataclass(frozen=True)
@@ -141,6 +172,50 @@ def tls_credentials(values: Mapping[str, bytes]) -> Tls | None:
     return Tls(authority, certificate, key) if authority or certificate else None
 
 
+def ssh_credentials(values: Mapping[str, bytes], user: str = "") -> SshCredentials:
+    """`identity` and `known_hosts`, and `password`, the passphrase of an encrypted key."""
+    identity, known_hosts = _text(values, "identity"), _text(values, "known_hosts")
+    for name, text in (("identity", identity), ("known_hosts", known_hosts)):
+        if not text.strip():
+            raise InvalidCredentials(f"the Secret has no {name}, which ssh needs")
+    passphrase = _line(values, "password")
+    register(identity)
+    register(passphrase)
+    return SshCredentials(identity, known_hosts, passphrase, user or "git")
+
+
+def github_app(values: Mapping[str, bytes]) -> GitHubApp:
+    """`githubAppID`, `githubAppPrivateKey`, and one of installation ID and owner."""
+    app_id, key = _line(values, "githubAppID"), _text(values, "githubAppPrivateKey")
+    for name, text in (("githubAppID", app_id), ("githubAppPrivateKey", key)):
+        if not text:
+            raise InvalidCredentials(f"the Secret has no {name}, which provider github needs")
+    register(key)
+    installation = _line(values, "githubAppInstallationID")
+    owner = _line(values, "githubAppInstallationOwner")
+    if bool(installation) == bool(owner):
+        raise InvalidCredentials(
+            "the Secret needs one of githubAppInstallationID and githubAppInstallationOwner, "
+            "and not both"
+        )
+    if installation and not (installation.isascii() and installation.isdigit()):
+        raise InvalidCredentials("githubAppInstallationID is not a number")
+    app = GitHubApp(app_id, key, installation, owner)
+    api = _line(values, "githubAppBaseURL").rstrip("/")
+    return replace(app, api=_api(api)) if api else app
+
+
+def _api(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidCredentials("githubAppBaseURL is not a URL of http or https without a login")
+    return url
+
+
 def proxy_credentials(values: Mapping[str, bytes]) -> Proxy:
     """`address` (http, https or socks5), and `username` and `password` if it wants them."""
     text = _line(values, "address")
@@ -151,13 +226,35 @@ def proxy_credentials(values: Mapping[str, bytes]) -> Proxy:
     try:
         address, inside = without_userinfo(text)
         parts = urlsplit(address)
-        usable = parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme in PROXY_PORTS and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
-        known = ", ".join(PROXY_SCHEMES)
+        known = ", ".join(PROXY_PORTS)
         raise InvalidCredentials(f"address is not a URL of one of the schemes {known}")
-    return Proxy(address, _basic(values) or inside)
+    if parts.port is None:  # programs differ in what they assume
+        parts = parts._replace(netloc=f"{parts.netloc.rstrip(':')}:{PROXY_PORTS[parts.scheme]}")
+    return Proxy(urlunsplit(parts), _basic(values) or inside)
+
+
+def secret_lines(values: Mapping[str, bytes], *names: str) -> tuple[str, ...]:
+    """The text of each key, all of which must be there and shall be shown to nobody."""
+    lines = tuple(_line(values, name) for name in names)
+    missing = [name for name, line in zip(names, lines, strict=True) if not line]
+    if missing:
+        raise InvalidCredentials(f"the Secret has no {' and no '.join(missing)}")
+    for line in lines:
+        register(line)
+    return lines
+
+
+def secret_text(values: Mapping[str, bytes], name: str) -> str:
+    """The same for a key of several lines."""
+    text = _text(values, name)
+    if not text.strip():
+        raise InvalidCredentials(f"the Secret has no {name}")
+    register(text)
+    return text
 
 
 def without_userinfo(url: str) -> tuple[str, Basic | None]:
@@ -192,6 +289,11 @@ def _basic(values: Mapping[str, bytes]) -> Basic | None:
         missing = "password" if username else "username"
         raise InvalidCredentials(f"the Secret has no {missing}")
     return _registered(Basic(username, password)) if username else None
+
+
+def basic(username: str, password: str) -> Basic:
+    """A login that was found elsewhere than under the keys of `http_credentials`."""
+    return _registered(Basic(username, password))
 
 
 def _registered(login: Basic) -> Basic:

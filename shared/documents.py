@@ -7,7 +7,9 @@ it is built: 1 KB of aliases can mean a gigabyte.
 
 import base64
 import binascii
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -72,11 +74,18 @@ _Dumper.add_representer(str, _represent_string)
 
 
 def _documents(text: str | bytes) -> Iterator[Any]:
-    try:
+    with problems_told():
         parser = CParser(text)
         while (event := parser.get_event()) is not None:
             if isinstance(event, yaml.DocumentStartEvent):
-                yield _Builder(parser.get_event).document()
+                yield Builder(parser.get_event).document()
+
+
+@contextmanager
+def problems_told() -> Iterator[None]:
+    """What libyaml raises, as a DocumentError."""
+    try:
+        yield
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise DocumentError(f"{line}{error.problem}") from error
@@ -84,11 +93,12 @@ def _documents(text: str | bytes) -> Iterator[Any]:
         raise DocumentError("the text is not UTF-8, or has control characters") from error
 
 
-class _Builder:
+class Builder:
     """Builds one document from the parser's events. Recursion is bounded by `MAX_DEPTH`."""
 
     def __init__(self, next_event: Callable[[], Any]) -> None:
         self._next = next_event
+        self._most = sys.maxsize
         self._anchors: dict[str, tuple[Any, int]] = {}  # value and how many nodes it is
         self._open: set[str] = set()
         self._nodes = 0
@@ -99,11 +109,19 @@ class _Builder:
         self._next()
         return value
 
+    def part(self, event: Any, *, nodes: int) -> Any:
+        """The value that this event begins, which may have so many nodes."""
+        self._most = self._nodes + nodes
+        return self._node(event, MAX_DEPTH)
+
+    def key(self, event: Any) -> str:
+        return self._key(event)
+
     def _node(self, event: Any, depth: int) -> Any:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         before = self._nodes
-        self._nodes += 1
+        self._count(event, 1)
         if event.anchor:
             self._open.add(event.anchor)
         if isinstance(event, yaml.ScalarEvent):
@@ -152,11 +170,16 @@ class _Builder:
         if event.anchor not in self._anchors:
             raise _error(event, "an alias without an anchor")
         value, size = self._anchors[event.anchor]
-        self._nodes += size
+        self._count(event, size)
         self._aliased += size
         if self._aliased > MAX_ALIASED:
             raise _error(event, f"aliases repeat more than {MAX_ALIASED} nodes")
         return _copy(value)
+
+    def _count(self, event: Any, nodes: int) -> None:
+        self._nodes += nodes
+        if self._nodes > self._most:
+            raise _error(event, "a part of the document has too many values")
 
     @staticmethod
     def _checked(convert: Callable[[Any], Any], value: Any, event: Any) -> Any:

@@ -64,6 +64,13 @@ class Recorder:
         async with _working(writer):
             yield cls(writer, _Nowhere(), controller)
 
+    @asynccontextmanager
+    async def also_as(self, api: EventApi, controller: str) -> AsyncIterator["Recorder"]:
+        """For a controller that Flux's tools know as another program; the outbox is the same."""
+        writer = EventWriter(api, controller)
+        async with _working(writer):
+            yield Recorder(writer, self._mailbox, controller, self._now)
+
     def record(
         self,
         resource: Resource[Any, Any],

@@ -153,7 +153,7 @@ class Line:
         self, subject: str, body: bytes, headers: Mapping[str, str] | None = None
     ) -> Frame:
         connection = self._current()
-        seconds = ANSWER_WITHIN.total_seconds()
+        seconds, cancellations = ANSWER_WITHIN.total_seconds(), _cancellations()
         try:
             async with asyncio.timeout(seconds) as deadline:
                 with _listed(connection.deadlines, deadline):
@@ -164,6 +164,10 @@ class Line:
             raise NobodyListens(f"{subject}: nobody listens") from error
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise BusUnavailable(f"{subject}: no answer: {_reason(error)}") from error
+        if _cancellations() > cancellations:
+            # The library waits by Python 3.11's `wait_for`, which prefers an answer that has come
+            # to a cancellation that has come, too: whoever cancelled would wait for ever.
+            raise asyncio.CancelledError
         return _frame(answer)
 
     async def send(self, subject: str, body: bytes, reply: str = "") -> None:
@@ -291,6 +295,11 @@ async def _close(client: Client) -> None:
     except (nats.errors.Error, OSError, TimeoutError, AssertionError):
         # The assertion is the library's, for a client that never got as far as a socket.
         log.debug("the connection to NATS did not close cleanly")
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 Member = TypeVar("Member")

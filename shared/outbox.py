@@ -38,6 +38,7 @@ class Outbox:
         self._stream = stream
         self._spool = spool
         self._memory: deque[Entry] = deque()
+        self._under_way = 0  # taken from memory, not yet taken by NATS
         self._more = asyncio.Event()
         self._complained = False
 
@@ -53,9 +54,8 @@ class Outbox:
             try:
                 yield outbox
             finally:
-                while not sending.done():  # an answer that comes with the cancellation hides it
-                    sending.cancel()
-                    await asyncio.wait([sending], timeout=0.2)
+                sending.cancel()
+                await asyncio.wait([sending])
                 await outbox._save()
 
     def put(self, subject: str, body: Body, *, message_id: str) -> None:
@@ -67,7 +67,7 @@ class Outbox:
         self._more.set()
 
     def __len__(self) -> int:
-        return len(self._memory) + len(self._spool)
+        return self._under_way + len(self._memory) + len(self._spool)
 
     async def _send_for_ever(self) -> None:
         while True:
@@ -90,11 +90,14 @@ class Outbox:
             await self._save()
         while self._memory:
             entry = self._memory.popleft()
+            self._under_way = 1
             try:
                 await self._send(entry)
             except BaseException:
                 self._memory.appendleft(entry)
                 raise
+            finally:
+                self._under_way = 0
 
     async def _send(self, entry: Entry) -> None:
         body = bytes(entry.body)

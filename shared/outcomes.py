@@ -76,7 +76,10 @@ class Failed(Unfinished):
 
 
 class Stalled(Unfinished):
-    """Only a new spec, revision or request can help: no retry, tell the user."""
+    """Only a new spec, revision or request can help: no retry, tell the user.
+
+    `retry_after` is for what only asking again can find out.
+    """
 
     reason: str = "ReconciliationFailed"
 

@@ -1,7 +1,7 @@
 """What the environment of a service's process says; the README's table lists the same names."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -10,10 +10,8 @@ import msgspec
 
 from shared.durations import InvalidDurationError, parse_duration
 
-# Fields of type Address.
-_ADDRESSES = ("storage_address", "health_addr", "metrics_addr", "events_addr", "receiver_addr")
-
-_DURATIONS = ("artifact_retention_ttl",)
+MIB = 1024 * 1024
+Size = Annotated[int, msgspec.Meta(gt=0)]  # in bytes
 
 
 class SettingError(Exception):
@@ -48,8 +46,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     events_addr: Address = Address("", 9090)
     receiver_addr: Address = Address("", 9292)
     no_cross_namespace_refs: bool = False
+    helm_index_max_size: Size = 50 * MIB
+    helm_chart_max_size: Size = 10 * MIB
+    helm_chart_file_max_size: Size = 5 * MIB
+    feature_gates: Mapping[str, bool] = msgspec.field(default_factory=dict)
+    ssh_kex_algos: tuple[str, ...] = ()  # empty: all that are known to be safe
+    ssh_hostkey_algos: tuple[str, ...] = ()
     concurrent: int = 0  # 0: the service's own default
     log_level: str = "info"
+
+    @property
+    def open_gates(self) -> frozenset[str]:
+        """The names of the feature gates that are open."""
+        return frozenset(name for name, is_open in self.feature_gates.items() if is_open)
 
 
 VARIABLES = {
@@ -64,18 +73,12 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     for name, variable in VARIABLES.items():
         text = environment.get(variable)
         if text:
-            given[name] = _read(name, variable, text)
+            given[name] = _READERS.get(name, _as_it_is)(variable, text)
     try:
         return msgspec.convert(given, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         name = str(error).rpartition("$.")[2].strip("`")
         raise SettingError(f"{VARIABLES.get(name, name)}={given.get(name)!r}: {error}") from error
-
-
-def _read(name: str, variable: str, text: str) -> Any:
-    if name.endswith(_ADDRESSES):
-        return _address(variable, text)
-    return _duration(variable, text) if name.endswith(_DURATIONS) else text
 
 
 def _duration(variable: str, text: str) -> timedelta:
@@ -90,6 +93,38 @@ def _address(variable: str, text: str) -> Address:
         return parse_address(text)
     except ValueError as error:
         raise SettingError(f"{variable}={text!r}: write host:port or :port") from error
+
+
+def _gates(variable: str, text: str) -> dict[str, bool]:
+    """`One=true,Other=false`, as Kubernetes writes feature gates."""
+    gates = {}
+    for part in _list(variable, text):
+        name, _, truth = part.partition("=")
+        if not name or truth.lower() not in ("true", "false"):
+            raise SettingError(f"{variable}={text!r}: write Name=true or Name=false, with commas")
+        gates[name.strip()] = truth.lower() == "true"
+    return gates
+
+
+def _list(_variable: str, text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _as_it_is(_variable: str, text: str) -> str:
+    return text
+
+
+_READERS: Mapping[str, Callable[[str, str], Any]] = {
+    "storage_address": _address,
+    "health_addr": _address,
+    "metrics_addr": _address,
+    "events_addr": _address,
+    "receiver_addr": _address,
+    "artifact_retention_ttl": _duration,
+    "feature_gates": _gates,
+    "ssh_kex_algos": _list,
+    "ssh_hostkey_algos": _list,
+}
 
 
 def _path(wanted: type, value: Any) -> Any:

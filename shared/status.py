@@ -37,14 +37,24 @@ def status_patch(
 ) -> dict[str, Json] | None:
     """The merge patch `{"status": …}` that sets these fields and conditions, or None.
 
-    `fields` are JSON values under their API names; None removes a field.
+    `fields` are JSON values under their API names; None removes a field. Where a kind has no
+    `observedGeneration`, only its conditions tell of the generation that they saw.
     """
+    if not hasattr(resource.status, "observed_generation"):
+        fields = {name: value for name, value in fields.items() if name != "observedGeneration"}
     before = _as_json(resource.status)
     conditions = with_marks(conditions_of(resource), marks, resource.metadata.generation, now)
     wanted = {**before, **_as_json(fields), "conditions": _as_json(conditions) or None}
     after = {name: value for name, value in wanted.items() if value is not None}
     difference = merge_difference(before, after)
     return {"status": difference} if difference else None
+
+
+def no_status(resource: Resource[Any, Any]) -> tuple[Mapping[str, Json], Marks]:
+    """The fields and marks that leave what the schema gives to an object that nobody has seen."""
+    fields = dict.fromkeys(_as_json(resource.status))
+    fresh = {**fields, "observedGeneration": -1}
+    return fresh, {condition.type: None for condition in conditions_of(resource)}
 
 
 def _as_json(value: Any) -> Any:

@@ -41,7 +41,11 @@ def verdict(outcome: Outcome, interval: timedelta | None, failures: int) -> Verd
             return Verdict(_ready("False", outcome), pause, alarming=True)
         case Stalled():
             return Verdict(
-                _ready("False", outcome), None, settled=True, stalled=True, alarming=True
+                _ready("False", outcome),
+                outcome.retry_after,  # None, unless nobody else could tell of a change
+                settled=True,
+                stalled=True,
+                alarming=True,
             )
         case _:
             assert_never(outcome)

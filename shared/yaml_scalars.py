@@ -60,6 +60,13 @@ def as_json(value: Scalar) -> Scalar:
     return int(Decimal(repr(value)))  # the shortest digits, as Go prints them
 
 
+def as_text(value: Scalar) -> str | None:
+    """Where a structure of Go wants a text: without quotes `1.10` is a number, and becomes 1.1."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
 def key(value: Scalar) -> str:
     """The JSON name of a mapping's key, as the API machinery spells it."""
     match value:

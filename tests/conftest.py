@@ -1,7 +1,8 @@
 """Fixtures of the real kind: one control plane a session, a namespace a test."""
 
 import itertools
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,14 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     """A stage of the test's own: environment, Git server, webhook; about ten seconds to stand."""
     async with held(Stage.standing(tmp_path)) as stage:
         yield stage
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """A line on the terminal also of a test that passes: what a long campaign measured."""
+
+    def written(line: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n{line}\n")
+
+    return written

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from services.helm.observe import State, Wanted, state_of
 from services.helm.plan import Step, next_step
-from services.helm.requests import Requests
+from services.helm.run_requests import Requests
 from services.helm.snapshot import is_of
 from services.helm.subject import Subject
 from services.helm.values import Values

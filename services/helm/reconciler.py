@@ -13,7 +13,7 @@ from services.helm.farewell import depart, is_identity_gone, leave_old_target, r
 from services.helm.names import identity_of
 from services.helm.observe import Wanted
 from services.helm.record import Record
-from services.helm.requests import requests_of
+from services.helm.run_requests import requests_of
 from services.helm.served import require_served
 from services.helm.subject import Subject, Tools
 from services.helm.values import Values

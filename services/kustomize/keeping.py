@@ -26,14 +26,15 @@ from shared.cluster.watch_cache import Selection, WatchCache, watch_kind, watch_
 from shared.controller import Controller, Options
 from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Resource
-from shared.resources.source import Bucket, GitRepository, OCIRepository
+from shared.resources.source import Bucket, ExternalArtifact, GitRepository, OCIRepository
 from shared.run import Recorder
 from shared.status import WATCHED
 
 NAME = "kustomize-controller"
 STATUS_MANAGER = "gotk-kustomize-controller"
 CONCURRENT = 16
-SOURCES = (GitRepository, OCIRepository, Bucket)
+FETCHED = (GitRepository, OCIRepository, Bucket)
+SOURCES = (*FETCHED, ExternalArtifact)  # Flux has a gate before the last; ours is open
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Means:
     artifacts: Artifacts
     concurrent: int = CONCURRENT
     cross_namespace: bool = True
+    sources: tuple[type[Resource[Any, Any]], ...] = SOURCES
     now: Now = now
 
 
@@ -59,10 +61,10 @@ class Caches(NamedTuple):
     configuration: list[WatchCache[Manifest]]
 
     @classmethod
-    async def of(cls, cluster: Cluster) -> "Caches":
+    async def of(cls, cluster: Cluster, sources: tuple[type[Resource[Any, Any]], ...]) -> "Caches":
         return cls(
             watch_kind(cluster, Kustomization),
-            {kind.kind: watch_kind(cluster, kind) for kind in SOURCES},
+            {kind.kind: watch_kind(cluster, kind) for kind in sources},
             [
                 watch_metadata(cluster, await cluster.resource_of(gvk), Selection(labels=WATCHED))
                 for gvk in CONFIGURATION
@@ -86,7 +88,7 @@ class Keeping(NamedTuple):
 
 @asynccontextmanager
 async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
-    caches, nudges = await Caches.of(means.cluster), Nudges()
+    caches, nudges = await Caches.of(means.cluster, means.sources), Nudges()
 
     def drifted(drift: Drift) -> None:
         log.info("drift", extra={"drift": str(drift), "object": drift.owner})

@@ -5,7 +5,11 @@ import asyncio
 from services.source.announcements import announce_artifacts
 from services.source.artifact_blobs import copies_of
 from services.source.file_server import file_server
-from services.source.keeping import CONCURRENT, NAME, Caches, Means, controllers_of
+from services.source.generator.external_artifacts import MANAGER as WATCHER
+from services.source.git.ssh_address import SshAlgorithms
+from services.source.helm.limits import HelmLimits
+from services.source.keeping import controllers_of
+from services.source.means import CONCURRENT, NAME, Caches, Means
 from services.source.storage import storage_of
 from services.source.web_client import WebClient
 from shared.bus import Bus
@@ -31,20 +35,30 @@ async def start(settings: Settings) -> None:
             settings.nats_url, credentials=settings.nats_credentials, service="source"
         ) as bus,
         Recorder.open(cluster, bus, controller=NAME, state=settings.state) as recorder,
+        recorder.also_as(cluster, WATCHER) as watcher_recorder,
         WebClient.open() as web,
     ):
         means = Means(
             cluster=cluster,
             recorder=recorder,
+            watcher_recorder=watcher_recorder,
             storage=storage,
             web=web,
             state=settings.state,
+            helm=HelmLimits(
+                index=settings.helm_index_max_size,
+                chart=settings.helm_chart_max_size,
+                file=settings.helm_chart_file_max_size,
+            ),
             concurrent=settings.concurrent or CONCURRENT,
+            cross_namespace=not settings.no_cross_namespace_refs,
+            ssh=SshAlgorithms(settings.ssh_kex_algos, settings.ssh_hostkey_algos),
+            gates=settings.open_gates,
         )
         caches = Caches.of(cluster)
         keeping = controllers_of(means, caches)
-        copies = copies_of(storage, caches, bus, settings.artifact_store_mebibytes)
-        for cache in caches:
+        copies = copies_of(storage, caches.of_artifacts(), bus, settings.artifact_store_mebibytes)
+        for cache in caches.of_artifacts():
             announce_artifacts(cache, bus, storage.path_index)
 
         def requested(asked: Received[ReconcileRequest]) -> None:

@@ -1,79 +1,33 @@
-"""The controllers of the source kinds, with the watches that they decide by and all they share."""
+"""The controllers of the source kinds, and what looks after the files that they leave."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from services.source.git.archive import GitArchive
-from services.source.git.git_repository import GitRepositoryReconciler, GitTools
+from services.source.bucket.wiring import bucket_controller
+from services.source.generator.wiring import generator_controller
 from services.source.git.mirror import Mirrors
-from services.source.git.refs import GitRefs
-from services.source.git.runner import GitRunner
-from services.source.git.upstream import GitUpstreams
-from services.source.helm.downloads import HelmDownloads
-from services.source.helm.helm_chart import ChartSources, HelmChartReconciler, charts_of
-from services.source.helm.helm_repository import HelmRepositoryReconciler
-from services.source.helm.local_charts import LocalCharts
-from services.source.helm.remote_charts import RemoteCharts
+from services.source.git.wiring import git_controller, mirrors_of
+from services.source.helm.wiring import helm_controllers
+from services.source.means import Caches, Doors, Means
+from services.source.oci.wiring import oci_controller
 from services.source.patrol import Patrol
-from services.source.referenced_secrets import ReferencedSecrets
-from services.source.storage import Owner, Storage
-from services.source.web_client import WebClient
-from shared.cluster.client import Cluster
-from shared.cluster.watch_cache import WatchCache, watch_kind
-from shared.controller import Controller, Options, Reconciler
+from services.source.storage import Owner
+from shared.controller import Controller
 from shared.resources.meta import NamespacedName
-from shared.resources.source import GitRepository, HelmChart, HelmRepository
-from shared.run import Recorder
+from shared.resources.source import (
+    ArtifactGenerator,
+    Bucket,
+    ExternalArtifact,
+    GitRepository,
+    OCIRepository,
+)
 
-NAME = "source-controller"
-CONCURRENT = 16  # runs; what they wait for (servers, git processes) has bounds of its own
 SWEEP = timedelta(hours=1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Means:
-    """What the controllers are given; `state` holds what may be lost."""
-
-    cluster: Cluster
-    recorder: Recorder
-    storage: Storage
-    web: WebClient
-    state: Path
-    concurrent: int = CONCURRENT
-
-
-class Caches(NamedTuple):
-    """Constructed before whoever listens to them, run after."""
-
-    git: WatchCache[GitRepository]
-    helm: WatchCache[HelmRepository]
-    charts: WatchCache[HelmChart]
-
-    @classmethod
-    def of(cls, cluster: Cluster, namespace: str = "") -> "Caches":
-        """Of one namespace, or of all."""
-        return cls(
-            watch_kind(cluster, GitRepository, namespace),
-            watch_kind(cluster, HelmRepository, namespace),
-            watch_kind(cluster, HelmChart, namespace),
-        )
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            caches: tuple[WatchCache[Any], ...] = self
-            for cache in caches:
-                await stack.enter_async_context(cache.running())
-            yield
-
-
 class Keeping(NamedTuple):
-    """Controllers by kind, and what looks after the mirrors and artifacts that they leave."""
+    """Controllers by kind."""
 
     controllers: dict[str, Controller[Any]]
     mirrors: Mirrors
@@ -91,48 +45,33 @@ class Keeping(NamedTuple):
 
 
 def controllers_of(means: Means, caches: Caches) -> Keeping:
-    secrets = ReferencedSecrets(means.cluster)
-    git, refs = GitRunner(means.state / "home"), GitRefs(means.web)
-    mirrors = Mirrors(means.state / "mirrors", git)
-    downloads = HelmDownloads(secrets, means.web)
-    repositories = GitRepositoryReconciler(
-        means.storage, GitTools(GitUpstreams(secrets, refs), mirrors, GitArchive(git))
-    )
-    charts = HelmChartReconciler(
-        means.storage,
-        ChartSources(
-            caches.helm,
-            caches.git,
-            RemoteCharts(means.storage, downloads),
-            LocalCharts(means.storage),
-        ),
-    )
-    helm = HelmRepositoryReconciler(means.storage, downloads)
-    chart_controller = _controller(means, caches.charts, HelmChart, charts)
-    affected = charts_of(caches.charts)
-    chart_controller.also_when(caches.helm, affected)
-    chart_controller.also_when(caches.git, affected)
+    doors, mirrors = Doors.of(means), mirrors_of(means)
     controllers = {
-        GitRepository.kind: _controller(means, caches.git, GitRepository, repositories),
-        HelmRepository.kind: _controller(means, caches.helm, HelmRepository, helm),
-        HelmChart.kind: chart_controller,
+        GitRepository.kind: git_controller(means, caches, doors, mirrors),
+        **helm_controllers(means, caches, doors),
+        OCIRepository.kind: oci_controller(means, caches, doors),
+        Bucket.kind: bucket_controller(means, caches, doors),
+        ArtifactGenerator.kind: generator_controller(means, caches),
     }
-    return Keeping(controllers, mirrors, _patrol(means.storage, caches, controllers))
+    return Keeping(controllers, mirrors, _patrol(means, caches, controllers))
 
 
-def _patrol(storage: Storage, caches: Caches, controllers: dict[str, Controller[Any]]) -> Patrol:
+def _patrol(means: Means, caches: Caches, controllers: dict[str, Controller[Any]]) -> Patrol:
     by_folder = {kind.lower(): controller for kind, controller in controllers.items()}
+    made = ExternalArtifact.kind.lower()
 
     def damaged(owner: Owner) -> None:
-        if controller := by_folder.get(owner.kind):
-            controller.look_at(NamespacedName(owner.namespace, owner.name))
+        kind, key = owner.kind, NamespacedName(owner.namespace, owner.name)
+        if kind == made:
+            kind, key = ArtifactGenerator.kind.lower(), _maker(caches.external.get(key), key)
+        if controller := by_folder.get(kind):
+            controller.look_at(key)
 
-    storage.damaged = damaged
-    return Patrol(storage, caches, tuple(by_folder))
+    means.storage.damaged = damaged
+    return Patrol(means.storage, caches.of_artifacts(), (*by_folder, made))
 
 
-def _controller(
-    means: Means, cache: WatchCache[Any], model: type[Any], reconciler: Reconciler[Any]
-) -> Controller[Any]:
-    options = Options(name=NAME, manager=NAME, concurrent=means.concurrent)
-    return Controller(means.cluster, cache, model, reconciler, means.recorder, options)
+def _maker(made: ExternalArtifact | None, key: NamespacedName) -> NamespacedName:
+    """Of files in our storage: the generator that the object names, which is in its namespace."""
+    maker = made.spec.source_ref if made else None
+    return NamespacedName(key.namespace, maker.name if maker else key.name)

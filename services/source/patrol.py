@@ -20,6 +20,7 @@ from services.source.storage import Integrity, Owner, Storage
 from shared.clock import Now, now
 from shared.cluster.watch_cache import WatchCache
 from shared.resources.meta import Artifact, Resource
+from shared.resources.source import ArtifactGenerator, ExternalArtifact
 
 EVERY = timedelta(seconds=20)
 SWEEP_EVERY = 180  # rounds: once an hour
@@ -76,8 +77,8 @@ class Patrol:
     def _stored(self) -> Iterator[tuple[Owner, Artifact]]:
         for resource in self._resources():
             artifact: Artifact | None = resource.status.artifact
-            left_alone = resource.spec.suspend or resource.metadata.deletion_timestamp
-            if artifact is not None and not left_alone:
+            left_alone = resource.is_suspended or resource.metadata.deletion_timestamp
+            if artifact is not None and not left_alone and _is_ours(resource):
                 yield Owner.of(resource), artifact
 
     def _resources(self) -> Iterator[Resource[Any, Any]]:
@@ -101,6 +102,14 @@ class Patrol:
             if Owner(kind, folder.parent.name, folder.name) not in owners
         ]
         return [folder for folder in found if _modified(folder) < too_new]
+
+
+def _is_ours(resource: Resource[Any, Any]) -> bool:
+    """What others publish as an ExternalArtifact is on their servers."""
+    if not isinstance(resource, ExternalArtifact):
+        return True
+    maker = resource.spec.source_ref
+    return maker is not None and maker.kind == ArtifactGenerator.kind
 
 
 def _modified(folder: Path) -> float:

@@ -8,6 +8,8 @@ says when again). A file that is lost is taken from the `backup`, if there is on
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ from shared.settings import Address, SettingError, Settings
 
 T = TypeVar("T")
 Fill = Callable[[ArtifactFile], Awaitable[T]]
+COPIED_AT_ONCE = 1024 * 1024
 
 __all__ = ["Integrity", "Owner", "Storage", "StoredFile", "storage_of"]
 
@@ -113,6 +116,20 @@ class Storage:
             return StoredFile("/".join((*owner, name)), file.digest, file.size)
 
         return await self.write(owner, name, fill)
+
+    async def write_file(
+        self, owner: Owner, name: str, fill: Callable[[BinaryIO], Awaitable[object]]
+    ) -> StoredFile:
+        """For what another process writes: a file without a name first, copied from there."""
+
+        async def copied(file: ArtifactFile) -> StoredFile:
+            with tempfile.TemporaryFile(dir=file.path.parent) as made:
+                await fill(made)
+                made.seek(0)
+                await asyncio.to_thread(shutil.copyfileobj, made, file, COPIED_AT_ONCE)
+            return StoredFile("/".join((*owner, name)), file.digest, file.size)
+
+        return await self.write(owner, name, copied)
 
     async def point(self, owner: Owner, link: str, name: str) -> str:
         """Let a link of a fixed name lead to the latest file; its URL."""

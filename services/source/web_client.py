@@ -7,19 +7,18 @@ taken as they are (no transparent decompression), up to the limit of the request
 
 import asyncio
 import ssl
-import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, BinaryIO, Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-from aiohttp_socks import ProxyConnector, ProxyError
 
+from services.source.proxies import PROXY_ERRORS, connector, is_socks, proxy_options
 from shared.credentials import ANONYMOUS, HttpCredentials, Proxy, Tls
-from shared.redaction import redact
+from shared.redaction import MASK, redact
 
 USER_AGENT = "penstock-source"
 MAX_REDIRECTS = 5
@@ -32,10 +31,16 @@ class WebError(Exception):
     """No usable answer; the message names the URL and shows no secret."""
 
     def __init__(
-        self, message: str, *, status: int = 0, headers: Mapping[str, str] | None = None
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        headers: Mapping[str, str] | None = None,
+        url: str = "",
     ) -> None:
         super().__init__(redact(message))
         self.status = status
+        self.url = url  # of who answered, after redirects
         self.headers = headers or {}
 
     @property
@@ -56,6 +61,12 @@ class Request:
     proxy: Proxy | None = None  # None: as the environment of the process says
     everywhere: bool = False  # the user wants the credentials sent to other hosts, too
 
+    @property
+    def shown(self) -> str:
+        """For messages: what a server puts behind the question mark may open a door by itself."""
+        place, _, query = self.url.partition("?")
+        return f"{place}?{MASK}" if query else place
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -68,13 +79,19 @@ class Answer:
     status: int = 200
 
 
+class Writable(Protocol):
+    """Where a body goes; called outside the event loop."""
+
+    def write(self, piece: bytes, /) -> object: ...
+
+
 Take: TypeAlias = Callable[[bytes], Awaitable[object]]
 
 
 class WebClient:
     def __init__(self, sessions: AsyncExitStack) -> None:
         self._sessions = sessions
-        self._by_proxy: dict[str, aiohttp.ClientSession] = {}
+        self._direct: aiohttp.ClientSession | None = None
         self._contexts: dict[Tls, ssl.SSLContext] = {}
 
     @classmethod
@@ -93,7 +110,7 @@ class WebClient:
         answer = await self._followed(request, take)
         return replace(answer, body=b"".join(pieces))
 
-    async def download(self, request: Request, into: BinaryIO) -> Answer:
+    async def download(self, request: Request, into: Writable) -> Answer:
         """Like `fetch`, but the body goes to the file, and `Answer.body` stays empty."""
 
         async def take(piece: bytes) -> None:
@@ -109,8 +126,8 @@ class WebClient:
             try:
                 request = _redirected(request, outcome)
             except ValueError as error:
-                raise WebError(f"{request.url}: redirects to what is no URL") from error
-        raise WebError(f"{request.url}: more than {MAX_REDIRECTS} redirects")
+                raise WebError(f"{request.shown}: redirects to what is no URL") from error
+        raise WebError(f"{request.shown}: more than {MAX_REDIRECTS} redirects")
 
     async def _once(self, request: Request, take: Take) -> Answer | str:
         """The answer, or where it is."""
@@ -118,45 +135,47 @@ class WebClient:
         if request.credentials.authorization:
             headers["Authorization"] = request.credentials.authorization
         try:
-            session = await self._session(request.proxy)
-            async with session.request(
-                request.method or ("GET" if request.body is None else "POST"),
-                request.url,
-                data=request.body,
-                headers=headers,
-                allow_redirects=False,
-                ssl=self._context(request.credentials.tls),
-                **_proxy(request),
-                timeout=aiohttp.ClientTimeout(
-                    total=request.deadline.total_seconds(),
-                    sock_connect=CONNECT.total_seconds(),
-                ),
-            ) as answer:
+            async with (
+                self._session(request.proxy) as session,
+                session.request(
+                    request.method or ("GET" if request.body is None else "POST"),
+                    request.url,
+                    data=request.body,
+                    headers=headers,
+                    allow_redirects=False,
+                    ssl=self._context(request.credentials.tls),
+                    **proxy_options(request.url, request.proxy),
+                    timeout=aiohttp.ClientTimeout(
+                        total=request.deadline.total_seconds(),
+                        sock_connect=CONNECT.total_seconds(),
+                    ),
+                ) as answer,
+            ):
                 return await _read(request, answer, take)
         except TimeoutError as error:
             limit = f"{request.deadline.total_seconds():g}s"
-            raise WebError(f"{request.url}: no complete answer within {limit}") from error
-        except (aiohttp.ClientError, ProxyError, OSError, ValueError) as error:
-            raise WebError(f"{request.url}: {error or type(error).__name__}") from error
+            raise WebError(f"{request.shown}: no complete answer within {limit}") from error
+        except aiohttp.InvalidURL as error:
+            raise WebError(f"{request.shown}: not a URL") from error
+        except (aiohttp.ClientError, *PROXY_ERRORS, OSError, ValueError) as error:
+            raise WebError(f"{request.shown}: {error or type(error).__name__}") from error
 
-    async def _session(self, proxy: Proxy | None) -> aiohttp.ClientSession:
-        """aiohttp speaks to HTTP proxies by request, to SOCKS proxies by connector."""
-        socks = proxy.url if proxy and proxy.address.startswith("socks5:") else ""
-        if socks not in self._by_proxy:
+    @asynccontextmanager
+    async def _session(self, proxy: Proxy | None) -> AsyncIterator[aiohttp.ClientSession]:
+        """aiohttp speaks to HTTP proxies by request, to SOCKS proxies by connector.
+
+        A SOCKS proxy's is for one request: what stayed open would be as many as a tenant's changes
+        of a Secret.
+        """
+        if is_socks(proxy):
+            async with _session_on(connector(proxy)) as session:
+                yield session
+            return
+        if self._direct is None:
             # A host that hangs holds only its own; still, a thousand sources must not storm one.
-            connector = (
-                ProxyConnector.from_url(socks, limit=0, limit_per_host=64)
-                if socks
-                else aiohttp.TCPConnector(limit=0, limit_per_host=64)
-            )
-            session = aiohttp.ClientSession(
-                connector=connector,
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            )
-            self._by_proxy[socks] = await self._sessions.enter_async_context(session)
-        return self._by_proxy[socks]
+            direct = _session_on(connector(None, limit_per_host=64))
+            self._direct = await self._sessions.enter_async_context(direct)
+        yield self._direct
 
     def _context(self, tls: Tls | None) -> ssl.SSLContext | bool:
         if tls is None:
@@ -168,18 +187,27 @@ class WebClient:
         return self._contexts[tls]
 
 
+def _session_on(through: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=through,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+    )
+
+
 async def _read(request: Request, answer: aiohttp.ClientResponse, take: Take) -> Answer | str:
     location = answer.headers.get("Location", "")
     if answer.status in _REDIRECTS and location and request.body is None:
         return location
-    if answer.status not in (200, 304):
-        said = f"{request.url}: the server answered {answer.status} {answer.reason}"
-        raise WebError(said, status=answer.status, headers=answer.headers)
+    if answer.status not in (200, 201, 304):
+        said = f"{request.shown}: the server answered {answer.status} {answer.reason}"
+        raise WebError(said, status=answer.status, headers=answer.headers, url=request.url)
     size = 0
     async for piece in answer.content.iter_chunked(128 * 1024):
         size += len(piece)
         if size > request.limit:
-            raise WebError(f"{request.url}: larger than the limit of {request.limit} bytes")
+            raise WebError(f"{request.shown}: larger than the limit of {request.limit} bytes")
         await take(piece)
     return Answer(request.url, answer.headers, b"", request.credentials, answer.status)
 
@@ -188,9 +216,9 @@ def _redirected(request: Request, location: str) -> Request:
     url = urljoin(request.url, location)
     before, after = urlsplit(request.url), urlsplit(url)
     if after.scheme not in _DEFAULT_PORTS:
-        raise WebError(f"{request.url}: redirects to {after.scheme!r}, which is not served")
+        raise WebError(f"{request.shown}: redirects to {after.scheme!r}, which is not served")
     if before.scheme == "https" and after.scheme == "http":
-        raise WebError(f"{request.url}: redirects from https to http, which is not followed")
+        raise WebError(f"{request.shown}: redirects from https to http, which is not followed")
     url = after._replace(netloc=after.netloc.rpartition("@")[2]).geturl()
     if request.everywhere or may_share(request.url, url):
         return replace(request, url=url)
@@ -211,17 +239,3 @@ def may_share(first: str, second: str) -> bool:
 def _port(url: str) -> int | None:
     parts = urlsplit(url)
     return parts.port or _DEFAULT_PORTS.get(parts.scheme)
-
-
-def _proxy(request: Request) -> dict[str, Any]:
-    """As the request says, or the environment of the process, as for every other program."""
-    if request.proxy is not None:
-        chosen = request.proxy
-        if chosen.address.startswith("socks5:"):
-            return {}
-        login = chosen.login and aiohttp.BasicAuth(chosen.login.username, chosen.login.password)
-        return {"proxy": chosen.address, "proxy_auth": login}
-    parts = urlsplit(request.url)
-    if urllib.request.proxy_bypass(parts.netloc):
-        return {}
-    return {"proxy": urllib.request.getproxies_environment().get(parts.scheme)}

@@ -157,6 +157,11 @@ class Resource(Model, Generic[SpecT, StatusT], frozen=True, kw_only=True):
     def key(self) -> NamespacedName:
         return NamespacedName(self.metadata.namespace, self.metadata.name)
 
+    @property
+    def is_suspended(self) -> bool:
+        """Somebody wants it left as it is for now."""
+        return bool(getattr(self.spec, "suspend", False))
+
     @classmethod
     def group_kind(cls) -> GroupKind:
         return GroupKind(cls.api_version.partition("/")[0], cls.kind)

@@ -19,9 +19,13 @@ LONGEST_TEST = 50
 
 # The only importers of what is dangerous or foreign.
 DOORS = {
+    "aiohttp_socks": "services/source/proxies.py",
+    "asyncssh": "services/source/git/ssh",
     "blake3": "shared/digests.py",
     "kubernetes_asyncio": "shared/cluster/connection.py",
     "nats": "shared/line.py",
+    "pysequoia": "services/source/git/pgp_signature.py",
+    "python_socks": "services/source/git/ssh_tunnel.py",
     "tarfile": "shared/archive.py",
 }
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base", "handler", "misc"}

@@ -1,5 +1,6 @@
 """Credentials, several servers, and what an operator reads in the log."""
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.bus import Bus
-from shared.line import BusUnavailable
+from shared.line import BusUnavailable, Line
 from shared.messages import About, ReadyChange
 from shared.subjects import EVENTS, READY
 from tests.support.eventually import eventually
@@ -112,3 +113,21 @@ async def test_a_subject_that_is_not_allowed_is_said_once_and_harms_nothing(
 
         assert bus.is_connected
         assert "permissions violation" in told(caplog).lower()
+
+
+async def test_a_cancellation_is_heard_also_when_an_answer_comes_with_it(nats: NatsProcess) -> None:
+    async with Line.open(nats.url, credentials=None, service="kustomize") as line:
+        await line.connected()
+
+        async def ask_for_ever() -> None:
+            while True:
+                await line.request("$JS.API.INFO", b"")
+                await asyncio.sleep(60)
+
+        for number in range(400):
+            asking = asyncio.create_task(ask_for_ever())
+            await asyncio.sleep(number * 5e-6)
+            asking.cancel()
+            ended, _ = await asyncio.wait([asking], timeout=2)
+
+            assert ended, "it waits for ever"

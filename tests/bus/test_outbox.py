@@ -50,6 +50,23 @@ async def test_events_pass_through_memory_alone(nats: NatsProcess, tmp_path: Pat
     assert await stored(nats) == [str(number) for number in range(20)]
 
 
+async def test_an_event_under_way_is_not_there_yet(nats: NatsProcess, tmp_path: Path) -> None:
+    async with (
+        Bus.connect(nats.url, service="source") as bus,
+        Outbox.open(bus, EVENTS, tmp_path / "events") as outbox,
+    ):
+        await bus.connected()
+        nats.pause()
+        put(outbox, 1)
+        for _ in range(20):
+            await asyncio.sleep(0)
+            assert len(outbox) == 1
+
+        nats.resume()
+        await eventually(lambda: len(outbox) == 0)
+    assert await stored(nats) == ["1"]
+
+
 async def test_events_of_an_outage_arrive_in_order(nats: NatsProcess, tmp_path: Path) -> None:
     async with (
         Bus.connect(nats.url, service="source") as bus,

@@ -43,7 +43,8 @@ def test_nothing_is_installed_that_the_lock_does_not_hold() -> None:
     assert {"--require-hashes", "-r", "uv.lock"} <= set(uv)
     assert "--hash=sha256:" in stanzas()["uv"]
     # uv holds every package to the hashes that its constraint carries.
-    assert packages[-4:] == ["--constraint", "requirements.lock", "-r", "pyproject.toml"]
+    assert packages[-6:-2] == ["--constraint", "requirements.lock", "-r", "pyproject.toml"]
+    assert packages[-2:] == ["--extra", "source"]
 
 
 def test_the_builders_are_new_enough() -> None:
@@ -71,7 +72,8 @@ def test_pods_run_as_the_images_user() -> None:
 
 
 def test_services_import_nothing_that_is_not_installed() -> None:
-    installed = {re.split(r"[^\w-]", line)[0] for line in PROJECT["dependencies"]}
+    lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["source"]
+    installed = {re.split(r"[^\w-]", line)[0] for line in lines}
     distributions = packages_distributions()
     missing = {
         f"{file.relative_to(CHECKOUT)}: {name}"

@@ -28,6 +28,13 @@ from tests.support.honest import broken_rules
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io/v1"
 SOURCE = "source.toolkit.fluxcd.io/v1"
 
+SPECS: dict[str, dict[str, Any]] = {
+    "GitRepository": {"interval": "1h", "url": "https://git.example/shop.git"},
+    "OCIRepository": {"interval": "1h", "url": "oci://registry.example/shop"},
+    "Bucket": {"interval": "1h", "bucketName": "shop", "endpoint": "s3.example"},
+    "ExternalArtifact": {"sourceRef": {"kind": "Elsewhere", "name": "shop"}},
+}
+
 _revisions = itertools.count(1)
 
 
@@ -87,26 +94,30 @@ class World:
     gate: Gate  # between the service and the API server
     recorder: Memory = field(default_factory=Memory)
 
-    async def publish(self, files: Mapping[str, str], source: str = "shop") -> str:
-        """A new revision of the repository."""
+    async def publish(
+        self, files: Mapping[str, str], source: str = "shop", kind: str = "GitRepository"
+    ) -> str:
+        """A new revision of the source."""
         digest, size = self.folder.publish(files)
         revision = f"main@sha1:{next(_revisions):040x}"
         manifest = {
             "apiVersion": SOURCE,
-            "kind": "GitRepository",
+            "kind": kind,
             "metadata": {"name": source, "namespace": self.namespace},
-            "spec": {"interval": "1h", "url": "https://git.example/shop.git"},
+            "spec": SPECS[kind]
+            if kind == "ExternalArtifact"
+            else {"interval": "1h", **SPECS[kind]},
         }
         await self.cluster.apply(manifest, manager="tests")
         artifact = {
             "digest": digest,
-            "path": f"gitrepository/{self.namespace}/{source}/{digest[-8:]}.tar.gz",
+            "path": f"{kind.lower()}/{self.namespace}/{source}/{digest[-8:]}.tar.gz",
             "url": f"http://source.example/{digest}.tar.gz",
             "revision": revision,
             "lastUpdateTime": "2026-01-01T00:00:00Z",
             "size": size,
         }
-        ref = ObjectRef(SOURCE, "GitRepository", self.namespace, source)
+        ref = ObjectRef(SOURCE, kind, self.namespace, source)
         await self.cluster.merge_patch(
             ref, {"status": {"artifact": artifact}}, subresource="status", manager="tests"
         )
@@ -210,12 +221,12 @@ async def engine(folder: Folder) -> AsyncIterator[Engine]:
 
 
 @asynccontextmanager
-async def serving(world: World, engine: Engine) -> AsyncIterator[None]:
+async def serving(world: World, engine: Engine, **more: Any) -> AsyncIterator[None]:
     """The service at work, with an empty memory."""
     kubeconfig = world.folder.path.parent / f"kubeconfig-{world.namespace}"
     async with Cluster.connect(kubeconfig, agent="kustomize-controller") as cluster:
         means = Means(
-            cluster=cluster, recorder=world.recorder, engine=engine, artifacts=world.folder
+            cluster=cluster, recorder=world.recorder, engine=engine, artifacts=world.folder, **more
         )
         async with keeping_kustomizations(means) as keeping, asyncio.TaskGroup() as group:
             running = group.create_task(keeping.controller.run())

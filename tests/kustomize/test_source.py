@@ -1,3 +1,5 @@
+import pytest
+
 from shared.cluster.objects import ObjectRef
 from tests.kustomize.conftest import SOURCE, World, config_map
 from tests.support.eventually import eventually
@@ -26,6 +28,19 @@ async def test_a_source_without_an_artifact_is_waited_for(world: World) -> None:
     ready = await world.ready_is("apps", "ArtifactFailed")
 
     assert ready["message"] == "Source artifact not found, retrying in 30s"
+
+
+@pytest.mark.parametrize("kind", ["OCIRepository", "Bucket"])
+async def test_every_kind_of_source_is_applied_and_followed(world: World, kind: str) -> None:
+    revision = await world.publish({"a.yaml": config_map("a")}, "shop", kind)
+    reference = {"kind": kind, "name": "shop"}
+    await world.create("apps", targetNamespace=world.namespace, sourceRef=reference)
+    await world.applied("apps", revision)
+
+    revision = await world.publish({"b.yaml": config_map("b")}, "shop", kind)
+
+    await world.applied("apps", revision)
+    assert await world.names_of() == {"b"}
 
 
 async def test_a_source_of_another_namespace_may_be_used(world: World) -> None:

@@ -1,6 +1,4 @@
-import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,17 +8,18 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from penstock.local.certificates import Certificates, certificates
+from penstock.local.certificates import certificates
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
 from services.source.endings import FetchFailed
 from services.source.git.mirror import Place
 from services.source.git.reference import Target, resolve
-from services.source.git.refs import Remote
+from services.source.git.remote import Remote
 from services.source.web_client import Request, WebError
 from shared.credentials import Basic, HttpCredentials, InvalidCredentials, Tls
 from shared.resources.source.git_repository import GitReference
 from tests.source.conftest import Tools
+from tests.support.encrypted import encrypted
 
 SOON = timedelta(seconds=20)
 LOGIN = Basic("git", "canary-password")
@@ -53,33 +52,6 @@ async def a_stranger(host: str = "localhost") -> AsyncIterator[Stranger]:
     stranger.url = f"http://{host}:{runner.addresses[0][1]}"
     yield stranger
     await runner.cleanup()
-
-
-@asynccontextmanager
-async def encrypted(plain_url: str, keys: Certificates) -> AsyncIterator[str]:
-    """The same server, by https."""
-    host, port = plain_url.removeprefix("http://").split(":")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(keys.server, keys.server_key)
-
-    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while piece := await reader.read(65536):
-                writer.write(piece)
-                await writer.drain()
-            if writer.can_write_eof():
-                writer.write_eof()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(host, int(port))
-        with contextlib.closing(writer), contextlib.closing(back):
-            sending = asyncio.ensure_future(pipe(reader, back))
-            await pipe(there, writer)
-            sending.cancel()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from penstock.local.git_server import GitServer
 from services.source.git.archive import Archived, GitArchive, _Objects
 from services.source.git.mirror import Place
 from services.source.git.reference import Target
-from services.source.git.refs import Remote
+from services.source.git.remote import Remote
 from services.source.git.runner import GitError
 from services.source.git.shards import PackedFile
 from services.source.storage import Owner

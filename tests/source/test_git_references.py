@@ -8,7 +8,7 @@ from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
 from services.source.endings import FetchFailed, GitStalled
 from services.source.git.reference import Target, resolve
-from services.source.git.refs import Remote
+from services.source.git.remote import Remote
 from shared.credentials import Basic, HttpCredentials
 from shared.resources.source.git_repository import GitReference
 from tests.source.conftest import Tools, git_in

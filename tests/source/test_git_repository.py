@@ -215,27 +215,31 @@ async def test_old_artifacts_are_collected(service: SourceService, shop: Reposit
     assert any(shop.head in path.name for path in kept)
 
 
-@pytest.mark.parametrize(
-    ("field", "spec"),
-    [
-        ("spec.verify", {"verify": {"mode": "HEAD", "secretRef": {"name": "x"}}}),
-        ("spec.include", {"include": [{"repository": {"name": "x"}, "toPath": "../../x"}]}),
-        ("spec.recurseSubmodules", {"recurseSubmodules": True}),
-        ("spec.sparseCheckout", {"sparseCheckout": ["../sib"]}),
-        ("spec.proxySecretRef", {"proxySecretRef": {"name": "x"}}),
-        ("spec.provider", {"provider": "github"}),
-        ("spec.url", {"url": "ssh://-oProxyCommand=touch%20canary/x"}),
-    ],
-)
-async def test_a_field_that_is_not_served_is_refused_by_name(
-    service: SourceService, shop: Repository, field: str, spec: dict[str, object]
+async def test_a_url_that_git_would_misread_is_refused(
+    service: SourceService, shop: Repository
 ) -> None:
-    await service.apply("GitRepository", "shop", **{"url": shop.url, "ref": MAIN, **spec})
+    url = "ssh://-oProxyCommand=touch%20canary/x"
+    await service.apply("GitRepository", "shop", url=url, ref=MAIN)
 
-    stored = await service.not_ready("GitRepository", "shop", "UnsupportedField")
+    stored = await service.not_ready("GitRepository", "shop", "URLInvalid")
 
-    assert condition(stored, "Ready")["message"].startswith(f"{field}:")
+    assert condition(stored, "Ready")["message"].startswith("spec.url: ")
     assert condition(stored, "Stalled")["status"] == "True"
+
+
+async def test_a_login_that_is_refused_only_by_the_fetch_is_still_one(
+    service: SourceService, git_server: GitServer
+) -> None:
+    """A commit that is given is not looked for first."""
+    private = await git_server.repository("p", {"a": "b"}, authorization="Bearer right-token")
+    await service.secret("login", bearerToken="wrong-token")
+    spec = {"ref": {"commit": private.head}, "secretRef": {"name": "login"}}
+    await service.apply("GitRepository", "shop", url=private.url, **spec)
+
+    await service.not_ready("GitRepository", "shop", "AuthenticationFailed")
+
+    await service.secret("login", bearerToken="right-token")
+    await service.ready("GitRepository", "shop")
 
 
 async def test_login_by_secret_its_rotation_and_its_absence(

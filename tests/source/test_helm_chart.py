@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.chart_server import ChartServer
+from tests.support.chart_server import ChartServer, chart_server
 from tests.support.charts import a_chart
 from tests.support.eventually import eventually
 from tests.support.source_service import SourceService, a_source, condition, runs_of_charts
@@ -67,8 +67,8 @@ async def test_an_idle_chart_asks_nobody_anything(
         ({"chart": "shop", "version": "9.x"}, "InvalidChartReference"),
         ({"chart": "shop", "version": "not a range"}, "InvalidChartReference"),
         ({"chart": "shop", "sourceRef": a_source("HelmRepository", "no")}, "SourceUnavailable"),
-        ({"chart": "shop", "sourceRef": a_source("Bucket", "no")}, "UnsupportedSourceKind"),
-        ({"chart": "shop", "verify": {"provider": "cosign"}}, "UnsupportedField"),
+        ({"chart": "shop", "sourceRef": a_source("Bucket", "no")}, "SourceUnavailable"),
+        ({"chart": "shop", "verify": {"provider": "cosign"}}, "ChartVerificationError"),
     ],
 )
 async def test_a_chart_that_cannot_be_says_why(
@@ -158,3 +158,64 @@ async def test_the_login_goes_to_the_repository_and_to_no_other_host(
     assert secretive["/near-1.0.0.tgz"].startswith("Basic ")
     assert secretive["/far-1.0.0.tgz"] == ""
     assert charts.seen[-1][1].startswith("Basic ")
+
+
+async def test_with_other_values_files_it_is_another_chart_and_without_the_first_one(
+    service: SourceService, charts: ChartServer
+) -> None:
+    charts.publish("shop", "1.0.0+a", a_chart("shop", "1.0.0+a", files={"prod.yaml": "a: 1\n"}))
+    await service.apply("HelmRepository", "charts", url=charts.url)
+    spec = {"chart": "shop", "sourceRef": a_source()}
+    await service.apply("HelmChart", "c", **spec, valuesFiles=["prod.yaml"])
+    changed = await service.ready("HelmChart", "c", "1.0.0+a.1")
+
+    await service.apply("HelmChart", "c", **spec, valuesFiles=["values.yaml"])
+    await service.ready("HelmChart", "c", "1.0.0+a")
+    await service.until("HelmChart", "c", lambda o: o["status"]["observedGeneration"] == 2)
+    plain = await service.ready("HelmChart", "c", "1.0.0+a")
+
+    assert condition(changed, "Ready")["reason"] == "ChartPackageSucceeded"
+    assert condition(plain, "Ready")["reason"] == "ChartPullSucceeded"
+    assert "observedValuesFiles" not in plain["status"]
+    path = service.storage / plain["status"]["artifact"]["path"]
+    assert path.read_bytes() == charts.charts["shop-1.0.0+a.tgz"]
+
+
+async def test_a_stalled_chart_does_not_take_an_old_archive_for_its_own(
+    service: SourceService, charts: ChartServer
+) -> None:
+    """Another repository has the same version of it, with another content."""
+    charts.publish("shop", "1.0.0")
+    await service.apply("HelmRepository", "charts", url=charts.url)
+    await service.apply("HelmChart", "c", chart="shop", sourceRef=a_source())
+    await service.ready("HelmChart", "c", "1.0.0")
+    async with chart_server() as other:
+        await service.apply("HelmRepository", "other", url=other.url)
+        await service.ready("HelmRepository", "other")
+        source = a_source("HelmRepository", "other")
+        await service.apply("HelmChart", "c", chart="shop", sourceRef=source)
+        await service.not_ready("HelmChart", "c", "InvalidChartReference")
+        other.publish("shop", "1.0.0", a_chart("shop", "1.0.0", files={"other": "x"}))
+
+        await service.request("HelmRepository", "other", "now")
+
+        assert "shop/other" in await service.files(await service.ready("HelmChart", "c"))
+
+
+async def test_a_failure_to_fetch_takes_the_place_of_one_to_build(
+    service: SourceService, charts: ChartServer
+) -> None:
+    charts.publish("shop", "1.0.0")
+    await service.apply("HelmRepository", "charts", url=charts.url)
+    spec = {"chart": "shop", "sourceRef": a_source()}
+    await service.apply("HelmChart", "c", **spec, valuesFiles=["gone.yaml"])
+    build = await service.not_ready("HelmChart", "c", "ValuesFilesError")
+    charts.charts.clear()
+
+    await service.apply("HelmChart", "c", **spec)
+
+    fetch = await service.not_ready("HelmChart", "c", "ChartPullError")
+    assert condition(build, "BuildFailed")["status"] == "True"
+    assert condition(build, "FetchFailed") == {}
+    assert condition(fetch, "FetchFailed")["status"] == "True"
+    assert condition(fetch, "BuildFailed") == {}

@@ -18,6 +18,7 @@ class ChartServer:
     index: Any = field(default_factory=lambda: {"apiVersion": "v1", "entries": {}})
     charts: dict[str, bytes] = field(default_factory=dict)
     authorization: str = ""
+    modified: str = ""  # of the index, instead of an ETag
     unmodified: int = 0  # how often the index was not sent again
     seen: list[tuple[str, str]] = field(default_factory=list)  # path and Authorization
 
@@ -26,6 +27,9 @@ class ChartServer:
         self.charts[path] = a_chart(name, version) if content is None else content
         entry = {"name": name, "version": version, "urls": [path], **more}
         self.index["entries"].setdefault(name, []).append(entry)
+
+    def asked(self, path: str) -> int:
+        return [seen for seen, _ in self.seen].count(path)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         given = request.headers.get("Authorization", "")
@@ -41,6 +45,11 @@ class ChartServer:
 
     def _index(self, request: web.Request) -> web.Response:
         text = self.index if isinstance(self.index, str) else yaml.safe_dump(self.index)
+        if self.modified and request.headers.get("If-Modified-Since") == self.modified:
+            self.unmodified += 1
+            return web.Response(status=304)
+        if self.modified:
+            return web.Response(text=text, headers={"Last-Modified": self.modified})
         etag = f'"{hashlib.sha256(text.encode()).hexdigest()}"'
         if request.headers.get("If-None-Match") == etag:
             self.unmodified += 1

@@ -102,7 +102,13 @@ class Gate:
     async def _relay(
         self, request: web.Request, answer: aiohttp.ClientResponse
     ) -> web.StreamResponse:
-        kept = {"Content-Type", "Content-Encoding", "Retry-After", "Warning"}
+        kept = {
+            "Content-Type",
+            "Content-Encoding",
+            "Retry-After",
+            "Warning",
+            "Docker-Content-Digest",
+        }
         response = web.StreamResponse(
             status=answer.status, headers={k: v for k, v in answer.headers.items() if k in kept}
         )

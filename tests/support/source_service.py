@@ -14,7 +14,8 @@ from aiohttp import web
 from services.source.announcements import announce_artifacts
 from services.source.artifact_blobs import ArtifactBlobs, copies_of
 from services.source.file_server import file_server
-from services.source.keeping import Caches, Keeping, Means, controllers_of
+from services.source.keeping import Keeping, controllers_of
+from services.source.means import Caches, Means
 from services.source.storage import Storage
 from services.source.web_client import WebClient
 from shared.archive import unpack
@@ -23,6 +24,7 @@ from shared.bus import Bus
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest, ObjectRef
 from shared.resources.meta import Artifact, Resource
+from shared.resources.registry import kind_of
 from tests.support.counted import counted
 from tests.support.eventually import eventually
 from tests.support.gate import Gate
@@ -57,11 +59,15 @@ class SourceService:
     folder: Path
     gate: Gate  # between the service and the API server
     token: str  # the administrator's
+    gates: frozenset[str] = frozenset()
     told: MemoryRecorder = field(default_factory=MemoryRecorder)
     address: str = ""
     nats_url: str = ""  # without one nothing is copied there
     keeping: Keeping | None = None
     copies: ArtifactBlobs | None = None
+    caches: Caches | None = None
+    watching: Callable[[Cluster, str], Caches] = Caches.of
+    cross_namespace: bool = True
     bus: Bus | None = None
 
     @property
@@ -88,13 +94,18 @@ class SourceService:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
         await self.cluster.apply(secret, manager="team")
 
+    def ref(self, kind: str, name: str) -> ObjectRef:
+        model = kind_of(kind)
+        assert model is not None
+        return ObjectRef(model.api_version, kind, self.namespace, name)
+
     async def read(self, kind: str, name: str) -> Manifest:
-        found = await self.cluster.read(ObjectRef(SOURCE, kind, self.namespace, name))
+        found = await self.cluster.read(self.ref(kind, name))
         assert found is not None, f"{kind} {name} is gone"
         return found
 
     async def delete(self, kind: str, name: str) -> None:
-        ref = ObjectRef(SOURCE, kind, self.namespace, name)
+        ref = self.ref(kind, name)
         await self.cluster.delete(ref)
 
         async def gone() -> bool:
@@ -105,10 +116,10 @@ class SourceService:
     async def request(self, kind: str, name: str, token: str) -> Manifest:
         """Ask for a run, as `flux reconcile` does, and wait until it is over."""
         note = {"reconcile.fluxcd.io/requestedAt": token}
-        ref = ObjectRef(SOURCE, kind, self.namespace, name)
+        ref = self.ref(kind, name)
         await self.cluster.merge_patch(ref, {"metadata": {"annotations": note}})
         return await self.until(
-            kind, name, lambda o: o["status"].get("lastHandledReconcileAt") == token
+            kind, name, lambda o: o.get("status", {}).get("lastHandledReconcileAt") == token
         )
 
     async def until(
@@ -146,8 +157,8 @@ class SourceService:
             return {entry.path: entry.content for entry in unpack(file)}
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """The service at work, from a start to its end."""
+    async def running(self, **different: Any) -> AsyncIterator[None]:
+        """The service at work, from a start to its end; with other means than its own."""
         self.storage.mkdir(exist_ok=True)
         storage = Storage(self.storage, "to be known")
         runner = web.AppRunner(file_server(storage), access_log=None)
@@ -167,15 +178,21 @@ class SourceService:
                     cluster=cluster,
                     recorder=self.told,
                     storage=storage,
+                    watcher_recorder=self.told,
                     web=http,
                     state=self.folder,
+                    gates=self.gates,
+                    cross_namespace=self.cross_namespace,
+                    **different,
                 )
-                caches = Caches.of(cluster, self.namespace)
+                self.caches = caches = self.watching(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)
                 self.bus = bus
-                for cache in caches:
+                for cache in caches.of_artifacts():
                     announce_artifacts(cache, bus, storage.path_index)
-                self.copies = copies_of(storage, caches, bus, 64 if self.nats_url else 0)
+                self.copies = copies_of(
+                    storage, caches.of_artifacts(), bus, 64 if self.nats_url else 0
+                )
                 async with caches.running(), asyncio.TaskGroup() as group:
                     working = group.create_task(self.keeping.run())
                     copying = group.create_task(self.copies.run())

@@ -20,7 +20,7 @@ def packets(stream: bytes) -> Iterator[bytes]:
     """The contents without their newline; `FLUSH` and `DELIMITER` stand for themselves."""
     position = 0
     while position < len(stream):
-        length = _length(stream[position : position + 4])
+        length = length_of(stream[position : position + 4])
         if length in _SPECIAL:
             yield _SPECIAL[length]
             position += 4
@@ -32,7 +32,7 @@ def packets(stream: bytes) -> Iterator[bytes]:
         yield content.removesuffix(b"\n")
 
 
-def _length(digits: bytes) -> int:
+def length_of(digits: bytes) -> int:
     if len(digits) != 4 or digits.strip(b"0123456789abcdefABCDEF"):
         raise ProtocolError("not in packets, as Git servers speak")
     return int(digits, 16)

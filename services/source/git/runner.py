@@ -1,9 +1,9 @@
 """The one door to the git program, for which every repository is hostile.
 
 Only the subcommands that we need, no configuration but ours, no hooks, filters or helpers, no
-transports but http and https, no terminal. A run has a deadline and an output limit; when it ends,
-for whatever reason, nothing of its process group is left. Credentials travel in the environment of
-the one process that needs them, never in its arguments.
+transports but http and https (ssh goes over a socket of ours), no terminal. A run has a deadline
+and an output limit; when it ends, for whatever reason, nothing of its process group is left.
+Credentials travel in the environment of the one process that needs them, never in its arguments.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +21,7 @@ from pathlib import Path
 from shared.redaction import redact
 
 _SUBCOMMANDS = frozenset(
-    {"cat-file", "fetch", "fsck", "gc", "init", "ls-tree", "merge-base", "rev-parse"}
+    {"cat-file", "config", "fetch", "fsck", "gc", "init", "ls-tree", "merge-base", "rev-parse"}
 )
 # What fsck calls errors, but is only untidy: found in old histories of good projects.
 _UNTIDY = (
@@ -53,11 +53,17 @@ _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY")
 MAX_OUTPUT = 16 * 1024 * 1024  # of a command whose answer is short; long ones are streamed
 MAX_FILE = 4 * 1024 * 1024 * 1024  # one pack; the kernel stops git when it writes a larger one
 _ERRORS_KEPT = 8 * 1024
+# Git's words for the statuses 401 and 403; it may not ask for a password.
+_REFUSALS = ("could not read Username", "Authentication failed", "returned error: 403")
 _FAREWELL = timedelta(seconds=2)
 
 
 class GitError(Exception):
     """git did not do it; the message is its own last words, redacted."""
+
+
+class GitRefused(GitError):
+    """The server does not let us in, or may not be trusted: another Secret may help."""
 
 
 class GitTimeout(GitError):
@@ -69,13 +75,15 @@ class Terms:
     """Under which a command runs: where, how long, what it knows about a server, what it holds.
 
     Descriptors in `holds` stay open in git and all of its children, so a lock on one of them says
-    that any of these is alive, even after a crash of ours.
+    that any of these is alive, even after a crash of ours. Objects are also found in the mirrors in
+    `alternates`.
     """
 
     folder: Path
     deadline: timedelta
     configuration: Mapping[str, str] = field(default_factory=dict, repr=False)
     holds: tuple[int, ...] = ()
+    alternates: tuple[Path, ...] = ()
 
 
 class GitRunner:
@@ -139,13 +147,22 @@ class GitRunner:
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_OPTIONAL_LOCKS": "0",
-            **{name: os.environ[name] for name in _PROXIES if name in os.environ},
+            "GIT_LITERAL_PATHSPECS": "1",
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": _object_directories(terms.alternates),
+            **_proxies(configuration),
             "GIT_CONFIG_COUNT": str(len(configuration)),
         }
         for number, (key, value) in enumerate(configuration.items()):
             environment[f"GIT_CONFIG_KEY_{number}"] = key
             environment[f"GIT_CONFIG_VALUE_{number}"] = value
         return environment
+
+
+def _proxies(configuration: Mapping[str, str]) -> dict[str, str]:
+    """As the environment of this process says, unless one was given: that is for all hosts."""
+    if "http.proxy" in configuration:
+        return {}
+    return {name: os.environ[name] for name in _PROXIES if name in os.environ}
 
 
 class GitProcess:
@@ -185,7 +202,8 @@ class GitProcess:
         status = await self._process.wait()
         if status != 0:
             said = _last_words(errors) or f"exit status {status}"
-            raise GitError(f"git {self._subcommand}: {said}")
+            kind = GitRefused if any(word in said for word in _REFUSALS) else GitError
+            raise kind(f"git {self._subcommand}: {said}")
 
     async def end(self) -> None:
         """Nothing of the group lives on: a child that outlived git would keep its locks."""
@@ -203,6 +221,10 @@ class GitProcess:
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+def _object_directories(mirrors: Iterable[Path]) -> str:
+    return os.pathsep.join(str(path / "objects") for path in mirrors)
 
 
 def _last_words(errors: bytes) -> str:

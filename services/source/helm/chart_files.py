@@ -5,17 +5,19 @@ Nothing is rendered here and nothing of it touches a file system. Names and size
 """
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from services.source.helm.helmignore import HELM_IGNORE, HelmIgnore
 from services.source.helm.index import CHART_NAME
 from services.source.semver import Version
-from shared.archive import CHART, ArchiveError, Entry, pack, unpack
+from shared.archive import CHART, ArchiveError, Entry, Limits, pack, unpack
 from shared.documents import DocumentError, dump, load
 
 METADATA, VALUES = "Chart.yaml", "values.yaml"
+CHARTS = "charts/"
+_DEEPEST = 10  # charts in charts
 
 
 class ChartError(Exception):
@@ -27,35 +29,36 @@ class Chart:
     name: str
     version: str
     files: Mapping[str, Entry]  # by their path in the chart
+    limits: Limits = CHART
 
     @classmethod
-    def of(cls, files: Mapping[str, Entry]) -> "Chart":
+    def of(cls, files: Mapping[str, Entry], limits: Limits = CHART) -> "Chart":
         metadata = _metadata(files)
         name, version = metadata.get("name"), metadata.get("version")
         if not isinstance(name, str) or not CHART_NAME.fullmatch(name):
             raise ChartError(f"{METADATA}: {name!r} is not a name of a chart")
         if not isinstance(version, str) or not Version.is_valid(version):
             raise ChartError(f"{METADATA}: {version!r} is not a semantic version")
-        return cls(name, version, files)
+        return cls(name, version, files, limits)
 
     @classmethod
-    def from_archive(cls, content: bytes, named: str = "") -> "Chart":
+    def from_archive(cls, content: bytes, limits: Limits = CHART, named: str = "") -> "Chart":
         """As a repository serves it, or a source holds it; with the name it is known by."""
         try:
-            entries = list(unpack(content, CHART))
+            entries = list(unpack(content, limits))
         except ArchiveError as error:
             raise ChartError(str(error)) from error
         roots = {entry.path.partition("/")[0] for entry in entries}
         if len(roots) != 1:
             raise ChartError("the archive does not hold exactly one directory")
         inside = (entry._replace(path=entry.path.partition("/")[2]) for entry in entries)
-        chart = cls.of({entry.path: entry for entry in inside if entry.path})
+        chart = cls.of({entry.path: entry for entry in inside if entry.path}, limits)
         if named and chart.name != named:
             raise ChartError(f"it calls itself {chart.name!r}")
         return chart
 
     @classmethod
-    def from_directory(cls, entries: Iterable[Entry], path: str) -> "Chart":
+    def from_directory(cls, entries: Iterable[Entry], path: str, limits: Limits = CHART) -> "Chart":
         """A directory of a source, less what its `.helmignore` leaves out."""
         start = f"{path}/" if path else ""
         files = {
@@ -67,7 +70,8 @@ class Chart:
             raise ChartError(f"no {METADATA} in {path or '.'!r}")
         said = files.get(HELM_IGNORE)
         rules = HelmIgnore(said.content.decode(errors="replace") if said else "")
-        return cls.of({name: each for name, each in files.items() if not rules.exclude(name)})
+        left = {name: each for name, each in files.items() if not rules.exclude(name)}
+        return cls.of(left, limits)
 
     def with_version(self, version: str) -> "Chart":
         metadata = _metadata(self.files) | {"version": version}
@@ -76,16 +80,55 @@ class Chart:
     def with_values(self, values: Mapping[str, Any]) -> "Chart":
         return self._with(VALUES, dump(dict(values)))
 
-    def missing_dependencies(self) -> list[str]:
-        """Charts that it needs and does not bring along in `charts/`."""
-        brought = set(_brought_along(self.files))
-        return [name for name in _dependencies(self.files) if name not in brought]
+    def brought_along(self) -> frozenset[str]:
+        """The names of the charts in `charts/`, whose archives are unpacked already."""
+        return frozenset(
+            str(read_mapping(entry.content, path).get("name"))
+            for path, entry in self.files.items()
+            if path.startswith(CHARTS) and path.count("/") == 2 and path.endswith(f"/{METADATA}")
+        )
+
+    def with_charts_unpacked(self, depth: int = 0) -> "Chart":
+        """As Helm packages a chart: what is an archive in `charts/` becomes a directory."""
+        if depth > _DEEPEST:
+            raise ChartError(f"charts nest deeper than {_DEEPEST} levels")
+        chart = self
+        for path, entry in self.files.items():
+            if path.startswith(CHARTS) and path.count("/") == 1 and path.endswith(".tgz"):
+                try:
+                    inner = Chart.from_archive(entry.content, chart.room)
+                except ChartError as error:
+                    raise ChartError(f"{path}: {error}") from error
+                rest = {name: each for name, each in chart.files.items() if name != path}
+                inner = inner.with_charts_unpacked(depth + 1)
+                chart = replace(chart, files=rest).with_dependency(inner)
+        return chart
+
+    def with_dependency(self, chart: "Chart") -> "Chart":
+        """Another chart below `charts/`; raises ChartError when they are too large together."""
+        folders = {path.split("/")[1] for path in self.files if path.startswith(CHARTS)}
+        folder = chart.name if chart.name not in folders else f"{chart.name}-{chart.version}"
+        start = f"{CHARTS}{folder}/"
+        inside = {f"{start}{path}": each for path, each in chart.files.items()}
+        files = {**self.files, **{path: e._replace(path=path) for path, e in inside.items()}}
+        larger = replace(self, files=files)
+        if larger.room.total < 0 or larger.room.entries < 0:
+            limits = f"{self.limits.total} bytes or {self.limits.entries} files"
+            raise ChartError(f"with its dependencies more than {limits}")
+        return larger
+
+    @property
+    def room(self) -> Limits:
+        """What may still be added."""
+        size = sum(len(entry.content) for entry in self.files.values())
+        left = self.limits.entries - len(self.files)
+        return replace(self.limits, total=self.limits.total - size, entries=left)
 
     def packed(self) -> bytes:
         entries = [e._replace(path=f"{self.name}/{path}") for path, e in self.files.items()]
         into = io.BytesIO()
         try:
-            pack(sorted(entries, key=lambda entry: entry.path.encode()), into, CHART)
+            pack(sorted(entries, key=lambda entry: entry.path.encode()), into, self.limits)
         except ArchiveError as error:
             raise ChartError(str(error)) from error
         return into.getvalue()
@@ -123,32 +166,3 @@ def _metadata(files: Mapping[str, Entry]) -> dict[str, Any]:
     if METADATA not in files:
         raise ChartError(f"it has no {METADATA}")
     return read_mapping(files[METADATA].content, METADATA)
-
-
-def _dependencies(files: Mapping[str, Entry]) -> list[str]:
-    """Of `Chart.yaml`, and of the old `requirements.yaml`."""
-    declared = _metadata(files).get("dependencies")
-    if not declared and "requirements.yaml" in files:
-        old = read_mapping(files["requirements.yaml"].content, "requirements.yaml")
-        declared = old.get("dependencies")
-    wanted = declared if isinstance(declared, list) else []
-    return [str(each["name"]) for each in wanted if isinstance(each, dict) and each.get("name")]
-
-
-def _brought_along(files: Mapping[str, Entry]) -> Iterator[str]:
-    for path, entry in files.items():
-        inside, _, rest = path.removeprefix("charts/").partition("/")
-        if not path.startswith("charts/"):
-            continue
-        if rest == METADATA:
-            yield str(read_mapping(entry.content, path).get("name"))
-        elif not rest and inside.endswith(".tgz"):
-            yield from _names_in(inside.removesuffix(".tgz"))
-
-
-def _names_in(file_name: str) -> Iterator[str]:
-    """What `<name>-<version>` may be the name of: both may have hyphens."""
-    parts = file_name.split("-")
-    for cut in range(1, len(parts)):
-        if Version.is_valid("-".join(parts[cut:])):
-            yield "-".join(parts[:cut])

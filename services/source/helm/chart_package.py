@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Package:
-    """`packaged`: made by us, and not taken as it was."""
+    """`packaged`: made by us, and not taken as it was. `dependencies`: how many were fetched."""
 
     content: bytes
     packaged: bool
     values_files: tuple[str, ...] = ()
+    dependencies: int = 0
+    verified: bool = False  # its signature is one that the spec asks for
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from services.source.endings import BuildFailed
+from services.source.endings import BuildStalled
 from services.source.helm.chart_files import VALUES, Chart, ChartError, merged, read_mapping
 from shared.archive import Entry
 from shared.resources.source.helm_chart import HelmChartSpec
@@ -20,7 +20,7 @@ def has_values_files(spec: HelmChartSpec) -> bool:
 
 
 def with_values_files(chart: Chart, spec: HelmChartSpec, files: Mapping[str, Entry]) -> WithValues:
-    """`files` are those that the paths speak of; raises BuildFailed."""
+    """`files` are those that the paths speak of; raises BuildStalled."""
     values: dict[str, Any] = {}
     used = []
     for path in spec.values_files:
@@ -28,12 +28,13 @@ def with_values_files(chart: Chart, spec: HelmChartSpec, files: Mapping[str, Ent
         if entry is None and spec.ignore_missing_values_files:
             continue
         if entry is None:
-            raise BuildFailed(f"values file {path!r} not found", reason="ValuesFilesError")
+            problem = f"failed to merge values files: {path!r} not found"
+            raise BuildStalled(problem, reason="ValuesFilesError")
         try:
             values = merged(values, read_mapping(entry.content, path))
         except ChartError as error:
             problem = f"failed to merge values files: {error}"
-            raise BuildFailed(problem, reason="ValuesFilesError") from error
+            raise BuildStalled(problem, reason="ValuesFilesError") from error
         used.append(path)
     return WithValues(chart.with_values(values) if used else chart, tuple(used))
 

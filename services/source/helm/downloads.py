@@ -5,7 +5,7 @@ The login goes to the repository's own host and to no other, unless `passCredent
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from services.source.endings import FetchFailed, FetchStalled
@@ -35,9 +35,12 @@ _NO_HEADERS: Mapping[str, str] = {}
 
 
 class Download(NamedTuple):
+    """`into`: the file that the body goes to, instead of into memory."""
+
     url: str
     limit: int
     headers: Mapping[str, str] = _NO_HEADERS
+    into: BinaryIO | None = None
 
 
 class HelmDownloads:
@@ -67,12 +70,14 @@ class HelmDownloads:
         request = Request(
             url=wanted.url,
             limit=wanted.limit,
-            deadline=_timeout(repository),
+            deadline=timeout_of(repository),
             credentials=credentials,
             headers=wanted.headers,
             everywhere=everywhere,
         )
         try:
+            if wanted.into:
+                return await self._web.download(request, wanted.into)
             return await self._web.fetch(request)
         except WebError as error:
             reason = AUTHENTICATION_FAILED if error.refuses_us else "Failed"
@@ -96,12 +101,15 @@ class HelmDownloads:
         except InvalidCredentials as error:
             raise unusable(key, error) from error
 
-    async def _tls(self, key: NamespacedName, *, fresh: bool) -> Tls | None:
+    async def _tls(self, key: NamespacedName, *, fresh: bool) -> Tls:
         values = await self._secrets.values(key, fresh=fresh)
         try:
-            return tls_credentials(values)
+            tls = tls_credentials(values)
         except InvalidCredentials as error:
             raise unusable(key, error) from error
+        if tls is None:
+            raise unusable(key, InvalidCredentials("it has neither ca.crt nor tls.crt and tls.key"))
+        return tls
 
 
 def address_of(repository: HelmRepository) -> tuple[str, Basic | None]:
@@ -113,7 +121,9 @@ def address_of(repository: HelmRepository) -> tuple[str, Basic | None]:
         address, login = "", None
     if not address.startswith(("http://", "https://")) or not url.isprintable() or " " in url:
         shown = redact(repr(url))
-        raise FetchStalled(f"spec.url: {shown} is not an http or https URL", reason="URLInvalid")
+        remedy = "; an oci:// URL needs spec.type oci" if url.startswith("oci://") else ""
+        problem = f"spec.url: {shown} is not an http or https URL{remedy}"
+        raise FetchStalled(problem, reason="URLInvalid")
     return address, login
 
 
@@ -123,7 +133,7 @@ def below(address: str, path: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{path}"))
 
 
-def _timeout(repository: HelmRepository) -> timedelta:
+def timeout_of(repository: HelmRepository) -> timedelta:
     try:
         return parse_duration(repository.spec.timeout or DEFAULT_TIMEOUT)
     except InvalidDurationError as error:

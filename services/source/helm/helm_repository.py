@@ -1,13 +1,18 @@
 """Keep the index of one HelmRepository: downloaded, checked, and stored for the charts to read.
 
 The revision is the digest of the bytes that the server sent; the artifact is a normalised copy of
-them. A server that answers "not modified" costs one small request.
+them. A server that answers "not modified" costs one small request. One of type oci is only an
+address: nothing is kept of it, see `is_static`.
 """
 
 import asyncio
 import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from services.source.current_artifact import (
     as_status,
@@ -19,17 +24,18 @@ from services.source.current_artifact import (
 )
 from services.source.endings import FetchFailed, FetchStalled, outdated, stored
 from services.source.helm.downloads import Download, HelmDownloads, address_of, below
-from services.source.helm.index import InvalidIndex, normalised
+from services.source.helm.index import InvalidIndex
+from services.source.helm.index_process import IndexReader
+from services.source.helm.limits import HelmLimits
+from services.source.helm.repositories import OCI
 from services.source.storage import Owner, Storage
 from shared.durations import InvalidDurationError, parse_duration
 from shared.outcomes import Done
 from shared.resources.meta import Artifact, NamespacedName
 from shared.resources.source import HelmRepository
 from shared.run import Run
-from shared.unserved import UnsupportedField
 from shared.verdict import jittered
 
-MAX_INDEX = 50 * 1024 * 1024  # Flux's --helm-index-max-size
 DEFAULT_INTERVAL = timedelta(minutes=1)
 LATEST = "index.yaml"
 
@@ -38,51 +44,53 @@ class _Seen(NamedTuple):
     """The index as the server last sent it."""
 
     url: str
-    etag: str
     revision: str
-
-
-class _Upstream(NamedTuple):
-    revision: str
-    content: bytes  # empty when it is what we have
+    condition: Mapping[str, str]  # headers that ask for another one only
 
 
 class HelmRepositoryReconciler:
-    def __init__(self, storage: Storage, downloads: HelmDownloads) -> None:
+    def __init__(
+        self, storage: Storage, downloads: HelmDownloads, limits: HelmLimits, scratch: Path
+    ) -> None:
+        """`scratch`: a folder for downloads, which are gone when they are read."""
         self._storage = storage
         self._downloads = downloads
+        self._limits = limits
+        self._scratch = scratch
+        self._reader = IndexReader()
         self._seen: dict[NamespacedName, _Seen] = {}
 
     async def reconcile(self, repository: HelmRepository, run: Run) -> Done:
-        _refuse_oci(repository)
+        address_of(repository)
         artifact = await current_artifact(self._storage, repository, run)
-        async with run.idle():
-            upstream = await self._download(repository, artifact, run)
-        if artifact and artifact.revision == upstream.revision:
-            return await self._unchanged(repository, artifact, run)
-        await _announce(upstream.revision, run, artifact_exists=artifact is not None)
-        return await self._store(repository, upstream, run)
+        with tempfile.TemporaryFile(dir=self._scratch) as raw:
+            async with run.idle():
+                revision = await self._download(repository, artifact, raw, run)
+            if artifact and artifact.revision == revision:
+                return await self._unchanged(repository, artifact, run)
+            await _announce(revision, run, artifact_exists=artifact is not None)
+            return await self._store(repository, revision, raw, run)
 
     async def finalize(self, repository: HelmRepository, run: Run) -> None:
         self._seen.pop(repository.key, None)
         await forget(self._storage, repository, run)
 
     async def _download(
-        self, repository: HelmRepository, artifact: Artifact | None, run: Run
-    ) -> _Upstream:
+        self, repository: HelmRepository, artifact: Artifact | None, raw: BinaryIO, run: Run
+    ) -> str:
+        """The revision that the server has now; the bytes are in the file if it is another one."""
         url = below(address_of(repository)[0], "index.yaml")
         seen = self._seen.get(repository.key)
         known = artifact and seen and (seen.url, seen.revision) == (url, artifact.revision)
-        headers = {"If-None-Match": seen.etag} if known and seen and seen.etag else {}
+        condition = seen.condition if known and seen else {}
         fresh = run.requested or not is_settled(repository)
-        wanted = Download(url, MAX_INDEX, headers)
+        wanted = Download(url, self._limits.index, condition, raw)
         answer = await self._downloads.get(repository, wanted, fresh=fresh)
         if answer.status == 304 and artifact:
-            return _Upstream(artifact.revision, b"")
-        digest = await asyncio.to_thread(hashlib.sha256, answer.body)
-        revision = f"sha256:{digest.hexdigest()}"
-        self._seen[repository.key] = _Seen(url, answer.headers.get("ETag", ""), revision)
-        return _Upstream(revision, answer.body)
+            return artifact.revision
+        revision = await asyncio.to_thread(_digest, raw)
+        self._seen[repository.key] = _Seen(url, revision, _unless_as(answer.headers))
+        return revision
 
     async def _unchanged(self, repository: HelmRepository, artifact: Artifact, run: Run) -> Done:
         status = as_status(artifact)
@@ -90,17 +98,25 @@ class HelmRepositoryReconciler:
             run.event("info", "Succeeded", _message(artifact.revision), event_metadata(status))
         return await self._done(repository, status)
 
-    async def _store(self, repository: HelmRepository, upstream: _Upstream, run: Run) -> Done:
+    async def _store(
+        self, repository: HelmRepository, revision: str, raw: BinaryIO, run: Run
+    ) -> Done:
         source = address_of(repository)[0]
+        size = raw.seek(0, os.SEEK_END)
+        raw.seek(0)
+
+        async def fill(file: BinaryIO) -> None:
+            async with run.idle():
+                await self._reader.normalise(raw, file)
+
         try:
-            content = await asyncio.to_thread(normalised, upstream.content)
+            owner, name = Owner.of(repository), _file_name(revision)
+            file = await self._storage.write_file(owner, name, fill)
         except InvalidIndex as error:
             problem = f"failed to read the index of {source}: {error}"
             raise FetchFailed(problem, reason="IndexationFailed") from error
-        owner, name = Owner.of(repository), _file_name(upstream.revision)
-        file = await self._storage.write_bytes(owner, name, content)
-        artifact = self._storage.artifact(file, upstream.revision)
-        news = f"stored fetched index of size {_human(len(upstream.content))} from '{source}'"
+        artifact = self._storage.artifact(file, revision)
+        news = f"stored fetched index of size {_human(size)} from '{source}'"
         run.event("info", "NewArtifact", news, event_metadata(artifact))
         return await self._done(repository, artifact)
 
@@ -116,18 +132,21 @@ class HelmRepositoryReconciler:
         )
 
 
-def _refuse_oci(repository: HelmRepository) -> None:
-    if repository.spec.type == "oci":
-        raise UnsupportedField(
-            "spec.type: charts from OCI registries are not served by this version of Penstock; "
-            "use the repository's HTTP address"
-        )
-    if repository.spec.url.startswith("oci://"):
-        raise FetchStalled(
-            "spec.url: an oci:// URL needs spec.type oci, which is not served by this version "
-            "of Penstock; use the repository's HTTP address",
-            reason="URLInvalid",
-        )
+def is_static(repository: HelmRepository) -> bool:
+    """A registry has no index: its charts ask it themselves, and there is nothing to keep."""
+    return repository.spec.type == OCI
+
+
+def _digest(raw: BinaryIO) -> str:
+    raw.flush()
+    raw.seek(0)
+    return f"sha256:{hashlib.file_digest(cast('Any', raw), 'sha256').hexdigest()}"
+
+
+def _unless_as(headers: Mapping[str, str]) -> dict[str, str]:
+    """The server's own marks of what it sent, as conditions of the next request."""
+    marks = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
+    return {ask: headers[mark] for ask, mark in marks.items() if headers.get(mark)}
 
 
 async def _announce(revision: str, run: Run, *, artifact_exists: bool) -> None:

@@ -1,96 +1,91 @@
-"""Charts of a HelmRepository: chosen from its stored index, downloaded from where that says."""
+"""Charts of a HelmRepository: found in its index or its registry, verified, downloaded."""
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Mapping
-from urllib.parse import urljoin
 
-from services.source.endings import FetchFailed, FetchStalled
+from services.source.endings import BuildStalled, FetchFailed, FetchStalled
 from services.source.helm.chart_files import Chart, ChartError
 from services.source.helm.chart_package import Candidate, Package
+from services.source.helm.chart_repository import Found, NoSuchChart, SignatureCheck
+from services.source.helm.chart_signatures import ChartSignatures
 from services.source.helm.chart_values import (
     has_values_files,
     version_with_generation,
     with_values_files,
 )
-from services.source.helm.downloads import Download, HelmDownloads, address_of
-from services.source.helm.index import (
-    ChartVersion,
-    InvalidIndex,
-    NoSuchChart,
-    choose,
-    stored_entries,
-)
-from services.source.storage import Owner, Storage
-from shared.resources.meta import Artifact
+from services.source.helm.limits import HelmLimits
+from services.source.helm.repositories import OCI, ChartRepositories
+from services.source.referenced_secrets import AUTHENTICATION_FAILED
+from shared.durations import InvalidDurationError, parse_duration
 from shared.resources.source import HelmChart, HelmRepository
 
-MAX_CHART = 10 * 1024 * 1024  # Flux's --helm-chart-max-size
-INDEXES_KEPT = 8  # the charts of one repository are looked at together
+PULL_ERROR = "ChartPullError"
+
+
+class InvalidReference(FetchStalled):
+    """No such chart there. A registry tells nobody of new ones, so it is asked again."""
+
+    def __init__(self, chart: HelmChart, repository: HelmRepository, error: NoSuchChart) -> None:
+        super().__init__(f"invalid chart reference: {error}", reason="InvalidChartReference")
+        if repository.spec.type == OCI:
+            try:
+                self.retry_after = parse_duration(chart.spec.interval)
+            except InvalidDurationError:
+                self.retry_after = None
 
 
 class RemoteCharts:
-    def __init__(self, storage: Storage, downloads: HelmDownloads) -> None:
-        self._storage = storage
-        self._downloads = downloads
-        self._indexes: OrderedDict[str, Mapping[str, list[ChartVersion]]] = OrderedDict()
+    def __init__(
+        self, repositories: ChartRepositories, signatures: ChartSignatures, limits: HelmLimits
+    ) -> None:
+        self._repositories = repositories
+        self._signatures = signatures
+        self._limits = limits
 
     async def candidate(
-        self, chart: HelmChart, repository: HelmRepository, artifact: Artifact
+        self, chart: HelmChart, repository: HelmRepository, *, fresh: bool
     ) -> Candidate:
-        entries = await self._entries(repository, artifact)
+        """`fresh`: what its signature is checked with is to be read again."""
+        check = self._signatures.check_of(chart, repository, fresh=fresh)
         try:
-            entry = choose(entries, chart.spec.chart, chart.spec.version)
+            place = await self._repositories.open(repository)
+            found = await place.find(chart.spec.chart, chart.spec.version)
         except NoSuchChart as error:
-            problem = f"invalid chart reference: {error}"
-            raise FetchStalled(problem, reason="InvalidChartReference") from error
-        version = entry.version
+            raise InvalidReference(chart, repository, error) from error
+        version = found.version
         if has_values_files(chart.spec):
             version = version_with_generation(version, chart.metadata.generation)
 
         async def package() -> Package:
-            content = await self._download(repository, entry)
-            return await asyncio.to_thread(_package, chart, entry, version, content)
+            content = await _pulled(chart, repository, found, check)
+            return await asyncio.to_thread(self._package, chart, found, version, content)
 
-        return Candidate(entry.name, version, package)
+        return Candidate(found.name, version, package)
 
-    async def _entries(
-        self, repository: HelmRepository, artifact: Artifact
-    ) -> Mapping[str, list[ChartVersion]]:
-        if artifact.digest not in self._indexes:
-            path = self._storage.locate(Owner.of(repository), artifact.path)
-            try:
-                content = await asyncio.to_thread(path.read_bytes) if path else b""
-                self._indexes[artifact.digest] = await asyncio.to_thread(stored_entries, content)
-            except (OSError, InvalidIndex) as error:
-                problem = f"the index of HelmRepository {repository.key} is gone: {error}"
-                raise FetchFailed(problem, reason="NoSourceArtifact") from error
-        self._indexes.move_to_end(artifact.digest)
-        while len(self._indexes) > INDEXES_KEPT:
-            self._indexes.popitem(last=False)
-        return self._indexes[artifact.digest]
-
-    async def _download(self, repository: HelmRepository, entry: ChartVersion) -> bytes:
-        address, _ = address_of(repository)
-        url = urljoin(f"{address.rstrip('/')}/", entry.urls[0])
-        if not url.startswith(("http://", "https://")):
-            problem = f"chart {entry.name!r} is at {url!r}, which is not http or https"
-            raise FetchFailed(problem, reason="ChartPullError")
+    def _package(self, chart: HelmChart, found: Found, version: str, content: bytes) -> Package:
+        verified = chart.spec.verify is not None
         try:
-            answer = await self._downloads.get(repository, Download(url, MAX_CHART), fresh=False)
-        except FetchFailed as error:
-            reason = "ChartPullError" if error.reason == "Failed" else error.reason
-            raise FetchFailed(f"chart pull error: {error}", reason=reason) from error
-        return answer.body
-
-
-def _package(chart: HelmChart, entry: ChartVersion, version: str, content: bytes) -> Package:
-    try:
-        loaded = Chart.from_archive(content, named=entry.name)
+            loaded = Chart.from_archive(content, self._limits.unpacked, named=found.name)
+        except ChartError as error:
+            problem = f"chart pull error: {found.name} {found.version}: {error}"
+            raise FetchFailed(problem, reason=PULL_ERROR) from error
         if not has_values_files(chart.spec):
-            return Package(content, packaged=False)
+            return Package(content, packaged=False, verified=verified)
         changed, used = with_values_files(loaded, chart.spec, loaded.files)
-        return Package(changed.with_version(version).packed(), packaged=True, values_files=used)
-    except ChartError as error:
-        problem = f"chart pull error: {entry.name} {entry.version}: {error}"
-        raise FetchFailed(problem, reason="ChartPullError") from error
+        try:
+            content = changed.with_version(version).packed()
+        except ChartError as error:
+            problem = f"metadata patch error: {found.name} {version}: {error}"
+            raise BuildStalled(problem, reason="MetadataPatchError") from error
+        return Package(content, packaged=True, values_files=used, verified=verified)
+
+
+async def _pulled(
+    chart: HelmChart, repository: HelmRepository, found: Found, check: SignatureCheck | None
+) -> bytes:
+    try:
+        return await found.fetch(check)
+    except NoSuchChart as error:
+        raise InvalidReference(chart, repository, error) from error
+    except FetchFailed as error:
+        reason = AUTHENTICATION_FAILED if error.reason == AUTHENTICATION_FAILED else PULL_ERROR
+        raise FetchFailed(f"chart pull error: {error}", reason=reason) from error

@@ -1,9 +1,13 @@
 """ArtifactGenerator: parts of several sources' artifacts, copied together into new ones."""
 
+from typing import ClassVar, Final
+
 import msgspec
 
 from shared.resources.meta import Model, Resource, Status
 from shared.resources.transforms import CommonMetadata
+
+SWITCH: Final = "source.extensions.fluxcd.io/reconcile"  # an annotation; "disabled" suspends
 
 
 class AliasedSource(Model, frozen=True, kw_only=True):
@@ -34,6 +38,8 @@ class OutputArtifact(Model, frozen=True, kw_only=True):
 
 
 class ArtifactGeneratorSpec(Model, frozen=True, kw_only=True):
+    interval: ClassVar[str] = "1h"  # the safety net: changes of sources come as watch events
+
     sources: tuple[AliasedSource, ...] = ()
     artifacts: tuple[OutputArtifact, ...] = ()
     path_pattern: str | None = None
@@ -61,3 +67,7 @@ class ArtifactGenerator(
     plural = "artifactgenerators"
 
     status: ArtifactGeneratorStatus = ArtifactGeneratorStatus()
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.metadata.annotations.get(SWITCH, "").lower() == "disabled"

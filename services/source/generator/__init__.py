@@ -1,0 +1,1 @@
+"""ArtifactGenerator: parts of several sources' artifacts become ExternalArtifacts."""

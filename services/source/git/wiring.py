@@ -1,0 +1,38 @@
+"""The controller of GitRepositories."""
+
+from services.source.git.archive import GitArchive
+from services.source.git.assembly import GitTools
+from services.source.git.git_repository import GitRepositoryReconciler
+from services.source.git.github_app import GitHubApps
+from services.source.git.includes import GitIncludes, includers_of
+from services.source.git.mirror import Mirrors
+from services.source.git.refs import GitRefs
+from services.source.git.remotes import GitRemotes
+from services.source.git.runner import GitRunner
+from services.source.git.upstream import GitUpstreams
+from services.source.git.verification import GitVerifier
+from services.source.means import Caches, Doors, Means, controller_of
+from shared.controller import Controller
+from shared.resources.source import GitRepository
+
+
+def mirrors_of(means: Means) -> Mirrors:
+    return Mirrors(means.state / "mirrors", GitRunner(means.state / "home"), ssh=means.ssh)
+
+
+def git_controller(
+    means: Means, caches: Caches, doors: Doors, mirrors: Mirrors
+) -> Controller[GitRepository]:
+    apps = GitHubApps(means.web)
+    remotes = GitRemotes(doors.secrets, apps, doors.clouds, means.gates)
+    tools = GitTools(
+        GitUpstreams(remotes, GitRefs(means.web, means.ssh)),
+        mirrors,
+        GitArchive(mirrors.git),
+        GitIncludes(caches.git, means.storage),
+        GitVerifier(doors.secrets),
+    )
+    reconciler = GitRepositoryReconciler(means.storage, tools)
+    controller = controller_of(means, caches.git, GitRepository, reconciler)
+    controller.also_when(caches.git, includers_of(caches.git))
+    return controller

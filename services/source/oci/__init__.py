@@ -1,0 +1,1 @@
+"""OCI registries: the client that charts and signatures share, and the kind OCIRepository."""

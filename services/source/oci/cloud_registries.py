@@ -1,0 +1,51 @@
+"""Logins to the registries of clouds, by who we are there."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+from services.source.cloud import AwsKeys, CloudIdentities, TokenRequest
+from services.source.cloud.tokens import Provider
+from services.source.endings import FetchFailed, FetchStalled
+from services.source.oci.address import RegistryLogin, Repository
+from services.source.referenced_secrets import AUTHENTICATION_FAILED
+from shared.credentials import Proxy
+from shared.resources.meta import NamespacedName
+
+
+@dataclass(frozen=True)
+class CloudRegistries:
+    """Implements `visits.CloudLogins`."""
+
+    identities: CloudIdentities
+
+    async def login(
+        self,
+        provider: str,
+        repository: Repository,
+        service_account: NamespacedName | None,
+        proxy: Proxy | None,
+    ) -> RegistryLogin:
+        token = await self.identities.token(
+            TokenRequest(
+                provider=_known(provider),
+                audience_kind="registry",
+                url=str(repository),
+                service_account=service_account,
+                proxy=proxy,
+            )
+        )
+        if isinstance(token.login, AwsKeys):
+            problem = f"{provider} gave keys in place of a login to {repository.host}"
+            raise FetchFailed(problem, reason=AUTHENTICATION_FAILED)
+        return token.login
+
+
+def _known(provider: str) -> Provider:
+    for each in get_args(Provider):
+        if each == provider:
+            known: Provider = each
+            return known
+    raise FetchStalled(
+        f"spec.provider: {provider!r} is none of {', '.join(get_args(Provider))}",
+        reason="InvalidProviderConfiguration",
+    )
