@@ -21,9 +21,9 @@ from services.source.endings import DiskFailed
 from services.source.verified import Integrity, VerifiedFiles
 from shared.artifact_file import ArtifactFile
 from shared.clock import Now, now, rfc3339
-from shared.digests import InvalidDigest, algorithm_of
+from shared.digests import InvalidDigest, algorithm_of, hasher
 from shared.resources.meta import Artifact, Resource
-from shared.settings import Address, Settings
+from shared.settings import Address, SettingError, Settings
 
 T = TypeVar("T")
 Fill = Callable[[ArtifactFile], Awaitable[T]]
@@ -258,6 +258,11 @@ def advertised_address(chosen: str, listening: Address) -> str:
 
 
 def storage_of(settings: Settings) -> Storage:
+    """Raises SettingError."""
+    try:
+        hasher(settings.artifact_digest_algo)
+    except InvalidDigest as error:
+        raise SettingError(f"ARTIFACT_DIGEST_ALGO: {error}") from error
     return Storage(
         settings.storage_path,
         advertised_address(settings.storage_adv_addr, settings.storage_address),

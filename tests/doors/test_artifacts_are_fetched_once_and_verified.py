@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,17 @@ async def test_every_digest_that_a_source_may_choose_is_verified(
     assert (await cache.fetch(good)).read_bytes() == b"content"
     with pytest.raises(ArtifactFailed, match=f"is not the {algorithm}:"):
         await cache.fetch(bad)
+
+
+async def test_a_digest_that_cannot_be_made_here_is_said_so(
+    server: FileServer, cache: ArtifactCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = server.publish("/a.tar.gz", b"content")
+    artifact = msgspec.structs.replace(artifact, digest=digest_of(b"content", "blake3"))
+    monkeypatch.setitem(sys.modules, "blake3", None)
+
+    with pytest.raises(ArtifactFailed, match="blake3 is not installed here"):
+        await cache.fetch(artifact)
 
 
 async def test_one_flipped_byte_is_refused_and_leaves_nothing_behind(

@@ -1,4 +1,6 @@
 import os
+import shutil
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -8,11 +10,13 @@ import pytest
 from services.source import verified
 from services.source.artifact_folder import Retention, stored_index
 from services.source.endings import StorageFailed
+from services.source.generator.built_files import BuiltFiles
+from services.source.generator.external_artifacts import storage_owner
 from services.source.storage import Integrity, Owner, Storage, advertised_address, storage_of
 from shared.archive import Entry, Packed, pack
 from shared.artifact_file import ArtifactFile
 from shared.digests import ALGORITHMS, digest_of, file_digest
-from shared.resources.meta import Artifact
+from shared.resources.meta import Artifact, NamespacedName
 from shared.settings import Address, SettingError, load
 
 SHOP = Owner("gitrepository", "team", "shop")
@@ -238,6 +242,30 @@ async def test_bytes_that_change_without_a_trace_are_found_in_ten_minutes(
     assert await storage.check(SHOP, told) is Integrity.CORRUPT
 
 
+class MemoryBackup:
+    """Gives the same content to everybody."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    async def copy(self, artifact: Artifact, into: ArtifactFile) -> None:
+        into.write(self.content)
+
+
+async def test_what_a_generator_made_comes_back_too(storage: Storage) -> None:
+    key = NamespacedName("team", "shop")
+    file = await storage.write_bytes(storage_owner(key), "1.tar.gz", b"good")
+    built = BuiltFiles(storage)
+    shutil.rmtree(storage.folder / "externalartifact")
+
+    storage.backup = MemoryBackup(b"evil")
+    assert not await built.is_whole(key, file)
+    storage.backup = MemoryBackup(b"good")
+    assert await built.is_whole(key, file)
+    assert await built.is_whole(key, file)
+    assert (storage.folder / file.path).exists()
+
+
 async def test_the_path_index_outlives_a_restart_and_goes_with_its_artifact(
     storage: Storage,
 ) -> None:
@@ -309,6 +337,15 @@ def test_the_settings_of_the_storage() -> None:
     assert settings.artifact_retention_ttl == timedelta(minutes=90)
     assert settings.artifact_digest_algo == "blake3"
     assert storage_of(settings).folder == Path("/data")
+
+
+def test_a_digest_that_this_machine_cannot_make_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "blake3", None)
+
+    with pytest.raises(SettingError, match="ARTIFACT_DIGEST_ALGO: blake3 is not installed here"):
+        storage_of(load({"ARTIFACT_DIGEST_ALGO": "blake3"}))
 
 
 async def test_the_fixed_name_follows_the_latest_file(storage: Storage) -> None:

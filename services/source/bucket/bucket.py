@@ -18,6 +18,7 @@ from services.source.current_artifact import (
     as_status,
     current_artifact,
     event_metadata,
+    forget,
     has_recovered,
     is_settled,
 )
@@ -56,7 +57,7 @@ class BucketReconciler:
 
     async def finalize(self, bucket: Bucket, run: Run) -> None:
         self._ignores.pop(bucket.key, None)
-        await self._storage.remove(Owner.of(bucket))
+        await forget(self._storage, bucket, run)
 
     async def _fetch(self, bucket: Bucket, artifact: Artifact | None, run: Run) -> Done:
         """A store that refuses what we remembered of the Secrets is asked again with fresh ones."""

@@ -54,10 +54,14 @@ class BuiltFiles:
         return file
 
     async def is_whole(self, key: NamespacedName, file: StoredFile | Artifact) -> bool:
+        """Also one that was lost and could be had back from the object store."""
         claimed = Artifact(
             digest=file.digest, path=file.path, url="", revision="", last_update_time=""
         )
-        return await self._storage.check(storage_owner(key), claimed) is Integrity.GOOD
+        owner = storage_owner(key)
+        if await self._storage.check(owner, claimed) is Integrity.GOOD:
+            return True
+        return await self._storage.restore(owner, claimed)
 
     async def _pack(self, built: Built, key: NamespacedName) -> StoredFile:
         owner = storage_owner(key)

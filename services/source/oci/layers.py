@@ -5,7 +5,6 @@ the limits of `shared.archive` into another one. Memory holds a file of it at a 
 """
 
 import asyncio
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,7 @@ from services.source.oci.registry import Registry, RegistryError
 from services.source.storage import Owner, Storage, StoredFile
 from services.source.web_client import Writable
 from shared.archive import ArchiveError, Entry, Packed, pack, unpack
+from shared.artifact_file import growing
 from shared.resources.source.oci_repository import LayerSelector
 
 MAX_LAYER = 256 * 1024 * 1024  # what consumers of artifacts download at most
@@ -46,9 +46,9 @@ class Layers:
         """Byte for byte."""
 
         async def fill(file: BinaryIO) -> Packed:
-            measured = _Measured(file)
-            await self._download(repository, layer, measured)
-            return measured.packed
+            artifact = growing(file)
+            await self._download(repository, layer, artifact)
+            return Packed(artifact.size, artifact.digest)
 
         async with self._place_at(repository):
             return _stored(owner, name, await self._storage.write(owner, name, fill))
@@ -93,22 +93,6 @@ def choose(manifest: Manifest, selector: LayerSelector | None) -> Descriptor:
             return layer
     what = f"no layer of media type {wanted!r}" if wanted else "no layers"
     raise FetchFailed(f"the artifact {manifest.digest} has {what}", reason=LAYER_FAILED)
-
-
-class _Measured:
-    def __init__(self, into: BinaryIO) -> None:
-        self._into = into
-        self._digest = hashlib.sha256()
-        self._size = 0
-
-    def write(self, piece: bytes, /) -> object:
-        self._digest.update(piece)
-        self._size += len(piece)
-        return self._into.write(piece)
-
-    @property
-    def packed(self) -> Packed:
-        return Packed(self._size, f"sha256:{self._digest.hexdigest()}")
 
 
 class _File(NamedTuple):

@@ -13,6 +13,7 @@ from services.source.current_artifact import (
     as_status,
     current_artifact,
     event_metadata,
+    forget,
     has_recovered,
     is_settled,
 )
@@ -83,7 +84,7 @@ class OCIRepositoryReconciler:
         return await self._done(source, built, verified, run)
 
     async def finalize(self, source: OCIRepository, run: Run) -> None:
-        await self._storage.remove(Owner.of(source))
+        await forget(self._storage, source, run)
 
     async def _look(
         self, source: OCIRepository, visit: Visit, artifact: Artifact | None, run: Run
