@@ -28,6 +28,7 @@ TTL = timedelta(seconds=60)  # a consumer that has just read the status must sti
 RECORDS = 2
 SCAN_LIMIT = 1000
 _TEMPORARY = ".partial-"
+_PIECE = 1024 * 1024
 
 
 class Owner(NamedTuple):
@@ -108,18 +109,18 @@ class Storage:
         digest = hashlib.sha256(content).hexdigest()
         return StoredFile("/".join((*owner, name)), f"sha256:{digest}", len(content))
 
-    async def write_file(
-        self, owner: Owner, name: str, fill: Callable[[BinaryIO], Awaitable[object]]
-    ) -> StoredFile:
-        """Like `write_bytes`, for what is written piece by piece, or by another process."""
+    async def write_file(self, owner: Owner, name: str, source: BinaryIO) -> StoredFile:
+        """What another file holds, from its beginning."""
+        digest = hashlib.sha256()
+        source.seek(0)
 
-        async def measured(file: BinaryIO) -> tuple[str, int]:
-            await fill(file)
-            file.flush()
-            return await asyncio.to_thread(_measured, Path(file.name))
+        async def fill(file: BinaryIO) -> None:
+            while piece := await asyncio.to_thread(source.read, _PIECE):
+                digest.update(piece)
+                await asyncio.to_thread(file.write, piece)
 
-        digest, size = await self.write(owner, name, measured)
-        return StoredFile("/".join((*owner, name)), digest, size)
+        await self.write(owner, name, fill)
+        return StoredFile("/".join((*owner, name)), f"sha256:{digest.hexdigest()}", source.tell())
 
     async def point(self, owner: Owner, link: str, name: str) -> str:
         """Let a link of a fixed name lead to the latest file; its URL."""
@@ -202,12 +203,6 @@ def _publish(file: BinaryIO, into: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _measured(path: Path) -> tuple[str, int]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return f"sha256:{digest}", file.tell()
 
 
 def _point(folder: Path, link: str, name: str) -> None:

@@ -159,8 +159,7 @@ class SourceService:
                     recorder=self.told,
                     storage=Storage(self.storage, self.address),
                     web=http,
-                    state=self.folder,
-                    **different,
+                    **{"state": self.folder, **different},
                 )
                 caches = Caches.of(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)
