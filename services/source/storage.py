@@ -9,7 +9,6 @@ says when again). A file that is lost is taken from the `backup`, if there is on
 import asyncio
 import os
 import shutil
-import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,19 +116,15 @@ class Storage:
 
         return await self.write(owner, name, fill)
 
-    async def write_file(
-        self, owner: Owner, name: str, fill: Callable[[BinaryIO], Awaitable[object]]
-    ) -> StoredFile:
-        """For what another process writes: a file without a name first, copied from there."""
+    async def write_file(self, owner: Owner, name: str, source: BinaryIO) -> StoredFile:
+        """What another file holds, from its beginning."""
 
-        async def copied(file: ArtifactFile) -> StoredFile:
-            with tempfile.TemporaryFile(dir=file.path.parent) as made:
-                await fill(made)
-                made.seek(0)
-                await asyncio.to_thread(shutil.copyfileobj, made, file, COPIED_AT_ONCE)
+        async def fill(file: ArtifactFile) -> StoredFile:
+            source.seek(0)
+            await asyncio.to_thread(shutil.copyfileobj, source, file, COPIED_AT_ONCE)
             return StoredFile("/".join((*owner, name)), file.digest, file.size)
 
-        return await self.write(owner, name, copied)
+        return await self.write(owner, name, fill)
 
     async def point(self, owner: Owner, link: str, name: str) -> str:
         """Let a link of a fixed name lead to the latest file; its URL."""

@@ -176,6 +176,7 @@ async def test_a_chart_that_is_vendored_is_not_downloaded(
             ),
             "charts/shop/charts/a-1.0.0.tgz": a_chart("a", "1.0.0"),
             "charts/shop/charts/b/Chart.yaml": chart_yaml("b"),
+            "charts/shop/charts/_draft.tgz": "not a chart",
         }
     )
 

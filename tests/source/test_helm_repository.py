@@ -120,6 +120,21 @@ async def test_an_index_has_a_limit(
     assert problem in condition(stored, "FetchFailed")["message"]
 
 
+async def test_a_disk_without_a_place_for_downloads_is_told(
+    idle_service: SourceService, charts: ChartServer
+) -> None:
+    charts.publish("shop", "1.0.0")
+    gone = idle_service.folder / "gone"
+    async with idle_service.running(state=gone):
+        await idle_service.apply("HelmRepository", "charts", url=charts.url)
+
+        stored = await idle_service.not_ready("HelmRepository", "charts", "CacheOperationFailed")
+        gone.mkdir()
+        await idle_service.ready("HelmRepository", "charts")
+
+    assert "No such file or directory" in condition(stored, "StorageOperationFailed")["message"]
+
+
 async def test_a_server_that_knows_only_times_is_asked_by_time(
     service: SourceService, charts: ChartServer
 ) -> None:

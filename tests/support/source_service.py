@@ -180,10 +180,9 @@ class SourceService:
                     storage=storage,
                     watcher_recorder=self.told,
                     web=http,
-                    state=self.folder,
                     gates=self.gates,
                     cross_namespace=self.cross_namespace,
-                    **different,
+                    **{"state": self.folder, **different},
                 )
                 self.caches = caches = self.watching(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)

@@ -94,7 +94,7 @@ class Chart:
             raise ChartError(f"charts nest deeper than {_DEEPEST} levels")
         chart = self
         for path, entry in self.files.items():
-            if path.startswith(CHARTS) and path.count("/") == 1 and path.endswith(".tgz"):
+            if _is_archive_of_a_chart(path):
                 try:
                     inner = Chart.from_archive(entry.content, chart.room)
                 except ChartError as error:
@@ -136,6 +136,12 @@ class Chart:
     def _with(self, path: str, text: str) -> "Chart":
         entry = Entry(path, 0o600, text.encode())
         return replace(self, files={**self.files, path: entry})
+
+
+def _is_archive_of_a_chart(path: str) -> bool:
+    """Directly in `charts/`; what begins with a dot or an underscore Helm takes for no chart."""
+    folder, _, name = path.rpartition("/")
+    return folder == "charts" and name.endswith(".tgz") and name[0] not in "._"
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

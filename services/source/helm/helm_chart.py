@@ -5,6 +5,7 @@ nothing to find out, and nothing is read; a new revision of the source whose cha
 and version leaves the archive as it is.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -40,6 +41,7 @@ from shared.run import Run
 from shared.status import conditions_of
 
 LATEST = "latest.tar.gz"
+PACKAGES_AT_ONCE = 32  # each may be 10 MiB on its way, and ten times that on the bench
 PULLED, PACKAGED = "ChartPullSucceeded", "ChartPackageSucceeded"
 Source: TypeAlias = HelmRepository | LocalSource
 
@@ -59,6 +61,7 @@ class HelmChartReconciler:
     def __init__(self, storage: Storage, sources: ChartSources) -> None:
         self._storage = storage
         self._sources = sources
+        self._packages = asyncio.Semaphore(PACKAGES_AT_ONCE)
 
     async def reconcile(self, chart: HelmChart, run: Run) -> Done:
         artifact = await current_artifact(self._storage, chart, run)
@@ -124,7 +127,7 @@ class HelmChartReconciler:
     async def _store(
         self, chart: HelmChart, candidate: Candidate, theirs: Artifact | None, run: Run
     ) -> Done:
-        async with run.idle():
+        async with run.idle(), self._packages:
             package = await candidate.package()
         if package.dependencies:
             resolved = f"resolved {package.dependencies} chart dependencies"

@@ -8,7 +8,6 @@ address: nothing is kept of it, see `is_static`.
 import asyncio
 import hashlib
 import os
-import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from services.source.helm.index import InvalidIndex
 from services.source.helm.index_process import IndexReader
 from services.source.helm.limits import HelmLimits
 from services.source.helm.repositories import OCI
+from services.source.helm.scratch import scratch_file
 from services.source.storage import Owner, Storage
 from shared.durations import InvalidDurationError, parse_duration
 from shared.outcomes import Done
@@ -63,7 +63,7 @@ class HelmRepositoryReconciler:
     async def reconcile(self, repository: HelmRepository, run: Run) -> Done:
         address_of(repository)
         artifact = await current_artifact(self._storage, repository, run)
-        with tempfile.TemporaryFile(dir=self._scratch) as raw:
+        with scratch_file(self._scratch) as raw:
             async with run.idle():
                 revision = await self._download(repository, artifact, raw, run)
             if artifact and artifact.revision == revision:
@@ -104,17 +104,15 @@ class HelmRepositoryReconciler:
         source = address_of(repository)[0]
         size = raw.seek(0, os.SEEK_END)
         raw.seek(0)
-
-        async def fill(file: BinaryIO) -> None:
-            async with run.idle():
-                await self._reader.normalise(raw, file)
-
-        try:
+        with scratch_file(self._scratch) as index:
+            try:
+                async with run.idle():
+                    await self._reader.normalise(raw, index)
+            except InvalidIndex as error:
+                problem = f"failed to read the index of {source}: {error}"
+                raise FetchFailed(problem, reason="IndexationFailed") from error
             owner, name = Owner.of(repository), _file_name(revision)
-            file = await self._storage.write_file(owner, name, fill)
-        except InvalidIndex as error:
-            problem = f"failed to read the index of {source}: {error}"
-            raise FetchFailed(problem, reason="IndexationFailed") from error
+            file = await self._storage.write_file(owner, name, index)
         artifact = self._storage.artifact(file, revision)
         news = f"stored fetched index of size {_human(size)} from '{source}'"
         run.event("info", "NewArtifact", news, event_metadata(artifact))

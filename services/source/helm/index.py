@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -56,9 +57,17 @@ class StoredIndex:
         """Raises InvalidIndex when it is not one of ours."""
         try:
             with path.open("rb") as file:
-                content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                return cls.of(file)
+        except OSError as error:
+            raise InvalidIndex(f"the stored index cannot be read: {error}") from error
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> "StoredIndex":
+        """The file may be closed, and removed, afterwards."""
+        try:
+            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             return cls(msgspec.json.decode(content, type=_Stored).entries)
-        except (OSError, ValueError, msgspec.DecodeError) as error:
+        except (ValueError, msgspec.DecodeError) as error:
             raise InvalidIndex(f"the stored index cannot be read: {error}") from error
 
     def versions(self, name: str) -> Sequence[ChartVersion]:

@@ -5,11 +5,11 @@ the same limits, and good for a minute: the charts of one commit are built toget
 """
 
 import asyncio
-import tempfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple, TypeAlias
 from urllib.parse import urljoin
+from weakref import WeakValueDictionary
 
 from services.source.endings import FetchFailed
 from services.source.helm.chart_repository import Found, SignatureCheck
@@ -17,6 +17,7 @@ from services.source.helm.downloads import Download, HelmDownloads, address_of, 
 from services.source.helm.index import ChartVersion, InvalidIndex, StoredIndex
 from services.source.helm.index_process import IndexReader
 from services.source.helm.limits import HelmLimits
+from services.source.helm.scratch import scratch_file
 from services.source.storage import Integrity, Owner, Storage
 from shared.resources.meta import Artifact
 from shared.resources.source import HelmRepository
@@ -24,6 +25,9 @@ from shared.resources.source import HelmRepository
 INDEXES_KEPT = 64  # each is a map of names to places in a mapped file
 FETCHED_KEPT = 16
 GOOD_FOR = 60.0  # seconds
+
+
+_Key: TypeAlias = tuple[str, ...]
 
 
 class _Fetched(NamedTuple):
@@ -41,8 +45,8 @@ class IndexedCharts:
         self._scratch = scratch
         self._reader = IndexReader()
         self._stored: OrderedDict[str, StoredIndex] = OrderedDict()  # by digest
-        self._fetched: OrderedDict[tuple[str, ...], _Fetched] = OrderedDict()
-        self._one_at_a_time = asyncio.Lock()
+        self._fetched: OrderedDict[_Key, _Fetched] = OrderedDict()
+        self._fetching: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
     async def open(self, repository: HelmRepository) -> "IndexedRepository":
         """Raises FetchFailed when there is no index to be had."""
@@ -70,7 +74,8 @@ class IndexedCharts:
 
     async def _fetched_index(self, repository: HelmRepository) -> StoredIndex:
         key = (repository.spec.url, *repository.key)
-        async with self._one_at_a_time:
+        lock = self._fetching.setdefault(key, asyncio.Lock())
+        async with lock:
             now = asyncio.get_running_loop().time()
             known = self._fetched.get(key)
             if known is None or known.until < now:
@@ -83,17 +88,14 @@ class IndexedCharts:
 
     async def _download(self, repository: HelmRepository) -> StoredIndex:
         url = below(address_of(repository)[0], "index.yaml")
-        with (
-            tempfile.TemporaryFile(dir=self._scratch) as raw,
-            tempfile.NamedTemporaryFile(dir=self._scratch) as index,
-        ):
+        with scratch_file(self._scratch) as raw, scratch_file(self._scratch) as index:
             wanted = Download(url, self._limits.index, into=raw)
             await self._downloads.get(repository, wanted, fresh=False)
             raw.flush()
             raw.seek(0)
             try:
-                await self._reader.normalise(raw, cast("BinaryIO", index))
-                return await asyncio.to_thread(StoredIndex.open, Path(index.name))
+                await self._reader.normalise(raw, index)
+                return await asyncio.to_thread(StoredIndex.of, index)
             except InvalidIndex as error:
                 problem = f"failed to read the index of {url}: {error}"
                 raise FetchFailed(problem, reason="IndexationFailed") from error
