@@ -83,7 +83,8 @@ class Authorization:
         known = self._known.get(repository)
         scopes = known.challenge.scopes if known else ()
         challenge = challenge._replace(scopes=tuple(dict.fromkeys((*challenge.scopes, *scopes))))
-        if known is None or known.challenge != challenge or known.login == used:
+        worthless = used is not None and known is not None and known.login == used
+        if known is None or known.challenge != challenge or worthless:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
             known = self._known[repository] = _Known(challenge)
