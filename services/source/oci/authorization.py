@@ -77,7 +77,7 @@ class Authorization:
         self, repository: Repository, tls: Tls | None, error: WebError, used: Login | None
     ) -> Login | None:
         """What to ask with the second time. Raises Refused when that would be the same."""
-        challenge = _challenge(error.headers, repository)
+        challenge = challenge_of(error.headers, repository)
         if challenge is None or isinstance(repository.access.login, Bearer):
             raise Refused(f"{error}")
         known = self._known.get(repository)
@@ -122,7 +122,7 @@ class Authorization:
         return self._clock() if self._clock else asyncio.get_running_loop().time()
 
 
-def _challenge(headers: Mapping[str, str], repository: Repository) -> Challenge | None:
+def challenge_of(headers: Mapping[str, str], repository: Repository) -> Challenge | None:
     text = _challenges(headers)
     bearer = _BEARER.search(text)
     if bearer is None:
