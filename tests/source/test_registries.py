@@ -1,5 +1,6 @@
 """The client of registries against a real one."""
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -7,12 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp.web import Request, Response, json_response
 
 from services.source.oci.address import Access, IdentityToken, InvalidAddress, Repository
+from services.source.oci.authorization import Authorization
 from services.source.oci.manifest import OCI_MANIFEST, Descriptor
 from services.source.oci.registry import Registry, RegistryError
-from services.source.web_client import WebClient
-from shared.credentials import Basic, Tls
+from services.source.web_client import WebClient, WebError
+from shared.credentials import Basic, Bearer, Tls
+from tests.support.odd_registry import odd_registry
 from tests.support.registry import (
     FLUX_CONTENT,
     LOGIN,
@@ -194,8 +198,8 @@ async def test_a_token_is_bought_once_for_a_repository(
         digest = await server.push("team/app", "1", [Layer(b"x")])
         app = Repository.parse(server.url("team/app"), replace(PLAIN, login=login))
 
-        for _ in range(3):
-            assert (await registry.resolve(app, "1")).digest == digest
+        together = await asyncio.gather(*(registry.resolve(app, "1") for _ in range(10)))
+        assert {found.digest for found in together} == {digest}
         manifest = await registry.manifest(app, digest)
         assert await registry.blob(app, manifest.layers[0], 10) == b"x"
         assert [asked["scope"] for asked in tokens.asked] == ["repository:team/app:pull"]
@@ -203,6 +207,45 @@ async def test_a_token_is_bought_once_for_a_repository(
         with pytest.raises(RegistryError) as caught:
             await registry.resolve(app.seen_as(replace(PLAIN, login=Basic("x", "y"))), "1")
         assert caught.value.refused
+
+
+async def test_a_token_is_renewed_before_it_ends() -> None:
+    time = [0.0]
+    async with WebClient.open() as web, odd_registry() as realm:
+        realm.odd = lambda _: json_response(
+            {"token": f"token-{len(realm.seen)}", "expires_in": 300}
+        )
+        authorization = Authorization(web, lambda: time[0])
+        app = Repository("127.0.0.1", "team/app", PLAIN)
+        asked = {"WWW-Authenticate": f'Bearer realm="http://{realm.host}/token",service="s"'}
+
+        await authorization.challenged(app, None, WebError("401", status=401, headers=asked), None)
+        time[0] = 280.0
+        assert await authorization.login(app, None) == Bearer("token-1")
+        time[0] = 291.0
+        assert await authorization.login(app, None) == Bearer("token-2")
+
+
+async def test_a_token_that_is_no_longer_good_is_bought_again(registry: Registry) -> None:
+    async with odd_registry() as realm, odd_registry() as server:
+        realm.odd = lambda _: json_response({"access_token": f"token-{len(realm.seen)}"})
+        asked = {"WWW-Authenticate": f'Bearer realm="http://{realm.host}/token"'}
+        good = ["token-1"]
+
+        def odd(request: Request) -> Response | None:
+            open_ = request.headers.get("Authorization") == f"Bearer {good[0]}"
+            return None if open_ or request.path == "/v2/" else Response(status=401, headers=asked)
+
+        server.odd = odd
+        server.add("1", Layer(b"x"))
+        app = Repository.parse(server.url(), PLAIN)
+        await registry.resolve(app, "1")
+
+        good[0] = "token-2"
+        server.seen.clear()
+        await registry.resolve(app, "1")
+
+        assert [line.rpartition(" ")[2] for line in server.seen] == ["token-1", "token-2"]
 
 
 @pytest.mark.parametrize(

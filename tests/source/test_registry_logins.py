@@ -3,17 +3,22 @@
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from services.source.cloud import AwsKeys, CloudToken, TokenRequest
+from services.source.endings import FetchFailed, FetchStalled
 from services.source.oci.address import IdentityToken, RegistryLogin, Repository
+from services.source.oci.cloud_registries import CloudRegistries
 from services.source.oci.docker_config import registry_login
 from shared.credentials import Basic, Bearer, InvalidCredentials
 from shared.redaction import redact
+from shared.resources.meta import NamespacedName
 from tests.support.counted import counted
 from tests.support.eventually import eventually
 from tests.support.odd_registry import odd_registry
@@ -267,14 +272,55 @@ async def test_the_cloud_identity_of_an_account_waits_for_its_feature_gate(
     assert condition(stored, "Stalled")["status"] == "True"
 
 
-async def test_a_registry_that_is_not_the_clouds_gets_no_identity_of_it(
-    service: SourceService, locked: Locked
+@pytest.mark.parametrize(
+    ("url", "insecure", "reason", "problem"),
+    [
+        ("registry.example/app", False, "AuthenticationFailed", "no https address of provider gcp"),
+        ("gcr.io/app", True, "InvalidProviderConfiguration", "spec.insecure: an identity of gcp"),
+    ],
+)
+async def test_the_identity_of_a_cloud_is_shown_to_its_own_registries_alone(
+    service: SourceService, url: str, insecure: bool, reason: str, problem: str
 ) -> None:
-    await service.apply(KIND, "app", url=locked.url, provider="gcp", insecure=True)
+    await service.apply(KIND, "app", url=f"oci://{url}", provider="gcp", insecure=insecure)
 
-    stored = await service.not_ready(KIND, "app", "AuthenticationFailed")
+    stored = await service.not_ready(KIND, "app", reason)
 
-    assert "is no registry of Google" in condition(stored, "FetchFailed")["message"]
+    assert problem in condition(stored, "FetchFailed")["message"]
+
+
+@dataclass
+class Clouds:
+    """Gives one token, and remembers what it was asked for."""
+
+    login: Basic | AwsKeys
+    asked: list[TokenRequest] = field(default_factory=list)
+
+    async def token(self, ask: TokenRequest) -> CloudToken:
+        self.asked.append(ask)
+        return CloudToken(self.login, datetime(2099, 1, 1, tzinfo=UTC))
+
+
+async def test_a_cloud_is_asked_for_a_login_to_this_registry() -> None:
+    clouds = Clouds(Basic("AWS", "a-password-of-the-cloud"))
+    repository = Repository.parse("oci://europe-docker.pkg.dev/team/app")
+    account = NamespacedName("team-a", "puller")
+
+    login = await CloudRegistries(clouds).login("gcp", repository, account, None)
+
+    assert login == clouds.login
+    assert clouds.asked == [
+        TokenRequest(
+            provider="gcp",
+            audience_kind="registry",
+            url="https://europe-docker.pkg.dev/team/app",
+            service_account=account,
+        )
+    ]
+    with pytest.raises(FetchStalled, match="'moon' is none of aws, azure, gcp"):
+        await CloudRegistries(clouds).login("moon", repository, None, None)
+    with pytest.raises(FetchFailed, match="keys in place of a login"):
+        await CloudRegistries(Clouds(AwsKeys("a", "b"))).login("aws", repository, None, None)
 
 
 async def test_a_login_that_was_replaced_is_read_again_when_the_registry_refuses_the_old_one(

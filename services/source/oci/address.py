@@ -69,21 +69,20 @@ class Repository:
     @classmethod
     def parse(cls, url: str, access: Access = Access()) -> "Repository":
         """Raises InvalidAddress, also for a URL with a tag or a digest in it."""
-        rest = url.removeprefix(SCHEME)
+        rest, shown = url.removeprefix(SCHEME), repr(url[:_LONGEST])
         if rest == url:
-            raise InvalidAddress(f"{url!r} does not start with {SCHEME}")
-        host, _, path = rest.partition("/")
-        if not _HOST.fullmatch(host) or not _has_usable_port(host):
-            raise InvalidAddress(f"{url!r} names no registry")
-        path = path.rstrip("/")
+            raise InvalidAddress(f"{shown} does not start with {SCHEME}")
+        host, _, path = rest.rstrip("/").partition("/")
+        if len(rest) > _LONGEST or not _HOST.fullmatch(host) or not _has_usable_port(host):
+            raise InvalidAddress(f"{shown} names no registry")
         if "@" in path or ":" in path:
             raise InvalidAddress(
-                f"{url!r} has a tag or a digest in it, which belongs into spec.ref"
+                f"{shown} has a tag or a digest in it, which belongs into spec.ref"
             )
-        if not _PATH.fullmatch(path) or len(host) + len(path) > _LONGEST:
+        if not _PATH.fullmatch(path):
             raise InvalidAddress(
-                f"{url!r} names no repository of a registry: lower case letters,"
-                " digits, and single separators"
+                f"{shown} names no repository of a registry: lower case letters, digits, and "
+                "single separators"
             )
         if host in DOCKER_HUB_NAMES:
             return cls(DOCKER_HUB, path if "/" in path else f"library/{path}", access)

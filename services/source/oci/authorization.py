@@ -77,13 +77,14 @@ class Authorization:
         self, repository: Repository, tls: Tls | None, error: WebError, used: Login | None
     ) -> Login | None:
         """What to ask with the second time. Raises Refused when that would be the same."""
-        challenge = _challenge(error.headers, repository)
+        challenge = challenge_of(error.headers, repository)
         if challenge is None or isinstance(repository.access.login, Bearer):
             raise Refused(f"{error}")
         known = self._known.get(repository)
         scopes = known.challenge.scopes if known else ()
         challenge = challenge._replace(scopes=tuple(dict.fromkeys((*challenge.scopes, *scopes))))
-        if known is None or known.challenge != challenge or known.login == used:
+        worthless = used is not None and known is not None and known.login == used
+        if known is None or known.challenge != challenge or worthless:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
             known = self._known[repository] = _Known(challenge)
@@ -121,7 +122,7 @@ class Authorization:
         return self._clock() if self._clock else asyncio.get_running_loop().time()
 
 
-def _challenge(headers: Mapping[str, str], repository: Repository) -> Challenge | None:
+def challenge_of(headers: Mapping[str, str], repository: Repository) -> Challenge | None:
     text = _challenges(headers)
     bearer = _BEARER.search(text)
     if bearer is None:

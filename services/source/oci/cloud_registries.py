@@ -1,9 +1,9 @@
 """Logins to the registries of clouds, by who we are there."""
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import Protocol, get_args
 
-from services.source.cloud import AwsKeys, CloudIdentities, TokenRequest
+from services.source.cloud import AwsKeys, CloudToken, TokenRequest
 from services.source.cloud.tokens import Provider
 from services.source.endings import FetchFailed, FetchStalled
 from services.source.oci.address import RegistryLogin, Repository
@@ -11,12 +11,20 @@ from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from shared.credentials import Proxy
 from shared.resources.meta import NamespacedName
 
+INVALID_PROVIDER = "InvalidProviderConfiguration"
+
+
+class Identities(Protocol):
+    """The part of `CloudIdentities` that is needed here."""
+
+    async def token(self, ask: TokenRequest) -> CloudToken: ...
+
 
 @dataclass(frozen=True)
 class CloudRegistries:
     """Implements `visits.CloudLogins`."""
 
-    identities: CloudIdentities
+    identities: Identities
 
     async def login(
         self,
@@ -25,11 +33,17 @@ class CloudRegistries:
         service_account: NamespacedName | None,
         proxy: Proxy | None,
     ) -> RegistryLogin:
+        if repository.access.insecure:
+            raise FetchStalled(
+                f"spec.insecure: an identity of {provider} is shown to nobody whose certificate "
+                "is not checked; remove the field, or use provider generic with a Secret",
+                reason=INVALID_PROVIDER,
+            )
         token = await self.identities.token(
             TokenRequest(
                 provider=_known(provider),
                 audience_kind="registry",
-                url=str(repository),
+                url=f"https://{repository}",
                 service_account=service_account,
                 proxy=proxy,
             )
@@ -47,5 +61,5 @@ def _known(provider: str) -> Provider:
             return known
     raise FetchStalled(
         f"spec.provider: {provider!r} is none of {', '.join(get_args(Provider))}",
-        reason="InvalidProviderConfiguration",
+        reason=INVALID_PROVIDER,
     )

@@ -118,7 +118,8 @@ class RegistryVisits:
     async def _cloud_login(self, visit: Visit, proxy: Proxy | None) -> RegistryLogin:
         account = visit.service_account
         name = NamespacedName(visit.namespace, account) if account else None
-        return await self._clouds.login(visit.provider, visit.repository, name, proxy)
+        repository = visit.repository.seen_as(Access(insecure=visit.insecure))
+        return await self._clouds.login(visit.provider, repository, name, proxy)
 
     async def _pull_secrets(self, visit: Visit, *, fresh: bool) -> list[str]:
         names = [visit.login] if visit.login else []
