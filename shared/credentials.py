@@ -8,7 +8,7 @@ import base64
 import binascii
 import ssl
 import tempfile
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -161,7 +161,7 @@ def proxy_credentials(values: Mapping[str, bytes]) -> Proxy:
 
 
 def secret_lines(
-    values: Mapping[str, bytes], *names: str, public: Container[str] = ()
+    values: Mapping[str, bytes], *names: str, public: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
     """The text of each key; all must be there, and but for the `public` be shown to nobody.
 
