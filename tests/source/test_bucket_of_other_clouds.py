@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -100,6 +101,7 @@ KEPT = {
     "dir/b & c.yaml": b"content of dir/b & c.yaml",
     "dir/empty.yaml": b"",
 }
+NEW = b"CONTENT of a.yaml"  # of the same length
 
 
 async def test_a_bucket_of_google_becomes_an_artifact(
@@ -218,8 +220,8 @@ async def test_an_object_that_changes_while_it_is_read_is_read_again(
     }
 
     def change_once(key: str) -> None:
-        if key == "a.yaml" and fake.objects[key].content != b"new":
-            fake.put(key, "new")
+        if key == "a.yaml" and fake.objects[key].content != NEW:
+            fake.put(key, NEW.decode())
 
     fake.before_read = change_once
     endpoint = url.removeprefix("https://") if provider == "gcp" else url
@@ -227,7 +229,10 @@ async def test_an_object_that_changes_while_it_is_read_is_read_again(
 
     stored = await service.ready("Bucket", "shop")
 
-    assert await service.files(stored) == KEPT | {"a.yaml": b"new"}
+    assert await service.files(stored) == KEPT | {"a.yaml": NEW}
+    lines = "".join(f"{key} {fake.objects[key].etag}\n" for key in KEPT)
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    assert stored["status"]["artifact"]["revision"] == f"sha256:{digest}"
     assert [told.reason for told in service.told] == ["NewArtifact"]
 
 
