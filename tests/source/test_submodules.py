@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from penstock.local.git_repository import Content, Repository
-from penstock.local.git_server import GitServer, _run_backend
+from penstock.local.git_server import GitServer, _run_backend, basic
 from services.source.git import submodules
 from services.source.git.gitmodules import Submodule, SubmoduleError, address_of, submodules_in
 from tests.source.conftest import git_in
@@ -249,6 +249,24 @@ async def test_a_hostile_address_is_refused_and_runs_nothing(
 
     assert "submodule 'lib' has the URL 'ext::sh" in message
     assert not canary.exists()
+
+
+async def test_a_login_in_an_address_is_used_and_shown_to_nobody(
+    service: SourceService, git_server: GitServer, shop: Repository
+) -> None:
+    login = basic("robot", "canary-in-gitmodules")
+    private = await git_server.repository("private", {"p": "1"}, authorization=login)
+    url = private.url.replace("://", "://robot:canary-in-gitmodules@")
+    await link(shop, {"p": private.head}, section("p", url))
+    await applied(service, shop.url)
+    stored = await service.ready("GitRepository", "shop")
+    assert "p/p" in await service.files(stored)
+
+    await link(shop, {"p": "1" * 40}, section("p", url))
+    await service.request("GitRepository", "shop", "now")
+
+    stored = await service.not_ready("GitRepository", "shop", "GitOperationFailed")
+    assert "canary" not in f"{stored}{service.told}"
 
 
 def addresses(listing: bytes) -> list[str]:

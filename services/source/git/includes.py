@@ -125,18 +125,16 @@ def includers_of(
         before: GitRepository | None, after: GitRepository | None
     ) -> Iterable[NamespacedName]:
         changed = after or before
-        if changed is None:
+        other_circles = before and after and before.spec.include != after.spec.include
+        if changed is None or (not other_circles and _content_of(before) == _content_of(after)):
             return []
-        others = [
+        includers = [
             each
             for each in repositories.values()
             if each.spec.include and each.metadata.namespace == changed.metadata.namespace
         ]
-        if before and after and before.spec.include != after.spec.include:
-            return [each.key for each in others]  # a circle may be open now, of any length
-        if _content_of(before) == _content_of(after):
-            return []
-        return [each.key for each in others if changed.key in included_by(each)]
+        # A circle may be open now, of any length, so all of them look again.
+        return [each.key for each in includers if other_circles or changed.key in included_by(each)]
 
     return affected
 

@@ -4,8 +4,9 @@ All files below the directories, and the files that lie directly in a directory 
 least those at the root, so that a `.sourceignore` there keeps its meaning.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,14 @@ class SparseCheckout:
 
     def wants(self, path: str) -> bool:
         """This file."""
-        folder = path.rpartition("/")[0]
-        return not self.directories or any(
-            _is_below(folder, directory) or _is_below(directory, folder)
-            for directory in self.directories
-        )
+        return self.reaches(path.rpartition("/")[0])
 
     def reaches(self, directory: str) -> bool:
         """Something that is in this directory."""
-        return not self.directories or any(
-            _is_below(directory, wanted) or _is_below(wanted, directory)
-            for wanted in self.directories
+        return (
+            not self.directories
+            or directory in self._on_the_way
+            or any(above in self._listed for above in _upwards(directory))
         )
 
     def inside(self, prefix: str) -> dict[str, str]:
@@ -40,11 +38,23 @@ class SparseCheckout:
             if directory.startswith(prefix)
         }
 
+    @cached_property
+    def _listed(self) -> frozenset[str]:
+        return frozenset(self.directories)
+
+    @cached_property
+    def _on_the_way(self) -> frozenset[str]:
+        ways = (above for directory in self.directories for above in _upwards(directory))
+        return frozenset(("", *ways))
+
+
+def _upwards(directory: str) -> Iterator[str]:
+    """The directory and those that it is in, but for the root."""
+    while directory:
+        yield directory
+        directory = directory.rpartition("/")[0]
+
 
 def _cleaned(directory: str) -> str:
     parts = [part for part in directory.removeprefix("./").split("/") if part]
     return "" if parts == ["."] else "/".join(parts)
-
-
-def _is_below(path: str, directory: str) -> bool:
-    return not directory or path == directory or path.startswith(f"{directory}/")
