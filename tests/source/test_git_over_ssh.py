@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import tempfile
 from collections.abc import AsyncIterator
@@ -161,7 +162,7 @@ async def test_a_passphrase_unlocks_a_key_and_without_it_the_user_is_told(
     wanted = f"Secret {service.namespace}/key: identity is encrypted; add its passphrase"
     assert condition(stored, "FetchFailed")["message"].startswith(wanted)
 
-    await service.secret("key", **locked | {"password": "wrong"})
+    await service.secret("key", **locked | {"password": "canary-wrong"})
     wrong = "password is not its passphrase"
     await service.until(
         *("GitRepository", "shop"),
@@ -197,7 +198,7 @@ async def test_a_host_key_that_changed_is_refused_until_the_secret_says_so(
     [
         ({"known_hosts": "10.0.0.1 ssh-ed25519 AAAA\n"}, "known_hosts has no key of this host"),
         ({"known_hosts": "what is this"}, "known_hosts"),
-        ({"identity": "no key"}, "identity is not a private key"),
+        ({"identity": "canary-of-nobody"}, "identity is not a private key"),
         ({"identity": ""}, "has no identity"),
         ({"known_hosts": " "}, "has no known_hosts"),
     ],
@@ -297,6 +298,26 @@ async def test_references_without_end_are_cut_off(
     await eventually(lambda: not server.connections)
 
 
+async def test_a_key_that_ssh_keygen_encrypted_is_read(
+    tools: Tools, server: SshServer, shop: Repository
+) -> None:
+    pytest.importorskip("bcrypt", reason="OpenSSH's own encryption needs it")
+    path = tools.folder / "key"
+    making = await asyncio.create_subprocess_exec(
+        *("ssh-keygen", "-q", "-t", "ed25519", "-N", "canary pass phrase", "-f", str(path))
+    )
+    assert await making.wait() == 0
+    server.users["git"] = asyncssh.read_public_key(f"{path}.pub")
+    changes = {"identity": path.read_text(), "password": "canary pass phrase"}
+    server.users["ann"] = new_key()
+    secret = server.secret("ann") | changes
+
+    values = {key: text.encode() for key, text in secret.items()}
+    assert await fetched(tools, remote_of(server.url(shop), values)) == shop.head
+    with pytest.raises(FetchFailed, match="password is not its passphrase"):
+        await fetched(tools, remote_of(server.url(shop), values | {"password": b"canary-wrong"}))
+
+
 async def test_a_key_is_decrypted_once(server: SshServer, shop: Repository) -> None:
     locked = server.secret(passphrase="canary pass phrase")
     first, second = (remote_to(server, server.url(shop), **locked).ssh for _ in range(2))
@@ -330,13 +351,16 @@ def _with_many_rounds() -> str:
 async def test_other_repositories_get_the_key_and_no_other_web_server_the_login(
     server: SshServer, shop: Repository
 ) -> None:
-    key = remote_to(server, server.url(shop))
+    key = remote_to(server, server.url(shop, user="ann"))
     web = remote_of("https://git.example.com/a", {"username": b"u", "password": b"canary"})
 
     assert key.ssh
     assert key.at("ssh://bob@other.example/x").ssh == replace(key.ssh, user="bob")
+    assert key.at("ssh://other.example/x").ssh == key.ssh
     assert key.at("https://other.example/x").credentials.authorization is None
     assert web.at("https://git.example.com/b").credentials == web.credentials
     assert web.at("https://other.example/b").credentials.authorization is None
     with pytest.raises(InvalidUrl):
         web.at("file:///etc")
+    with pytest.raises(InvalidUrl, match="needs an ssh key"):
+        web.at("ssh://git.example.com/b")
