@@ -301,7 +301,6 @@ async def test_references_without_end_are_cut_off(
 async def test_a_key_that_ssh_keygen_encrypted_is_read(
     tools: Tools, server: SshServer, shop: Repository
 ) -> None:
-    pytest.importorskip("bcrypt", reason="OpenSSH's own encryption needs it")
     path = tools.folder / "key"
     making = await asyncio.create_subprocess_exec(
         *("ssh-keygen", "-q", "-t", "ed25519", "-N", "canary pass phrase", "-f", str(path))
