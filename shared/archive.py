@@ -71,21 +71,37 @@ class Packer:
         self._folders: tuple[bytes, ...] = ()
 
     def add(self, entry: Entry) -> None:
-        path = os.fsencode(entry.path)
-        _require_clean(path)
-        if path <= self._last:
-            raise ArchiveError(f"{entry.path!r} is not in ascending order, or comes twice")
-        self._last = path
-        self._budget.spend(path, len(entry.content))
-        self._enter(path)
+        path = self._begin(entry.path, len(entry.content))
         mode = 0o700 if entry.mode & 0o111 else 0o600
         header = tar_blocks.encode(path, mode, len(entry.content), tar_blocks.REGULAR)
         self._write(header, entry.content, bytes(tar_blocks.padding(len(entry.content))))
+
+    def add_stream(self, path: str, size: int, content: BinaryIO) -> None:
+        """A file that nobody wants whole in memory; it has exactly `size` bytes."""
+        name = self._begin(path, size)
+        self._write(tar_blocks.encode(name, 0o600, size, tar_blocks.REGULAR))
+        left = size
+        while left and (piece := content.read(min(_BATCH, left))):
+            self._write(piece)
+            left -= len(piece)
+        if left or content.read(1):
+            raise ArchiveError(f"{path!r} does not have the {size} bytes that were announced")
+        self._write(bytes(tar_blocks.padding(size)))
 
     def finish(self) -> Packed:
         self._write(tar_blocks.END)
         self._flush(self._gzip.compress(bytes(self._pending)) + self._gzip.flush())
         return Packed(self._size, f"sha256:{self._digest.hexdigest()}")
+
+    def _begin(self, path: str, size: int) -> bytes:
+        encoded = os.fsencode(path)
+        _require_clean(encoded)
+        if encoded <= self._last:
+            raise ArchiveError(f"{path!r} is not in ascending order, or comes twice")
+        self._last = encoded
+        self._budget.spend(encoded, size)
+        self._enter(encoded)
+        return encoded
 
     def _enter(self, path: bytes) -> None:
         """A directory is written before the first file in it, as tar and Flux do."""
@@ -240,15 +256,19 @@ def _clean(name: bytes) -> bytes:
     return path
 
 
-def _require_clean(path: bytes) -> None:
+def is_clean(path: bytes) -> bool:
+    """Relative, inside, and short enough for a file system."""
     parts = path.split(b"/")
-    wrong = (
+    return not (
         any(part in (b"", b".", b"..") or len(part) > _SEGMENT_LIMIT for part in parts)
         or b"\0" in path
         or len(path) > _PATH_LIMIT
         or len(parts) > _DEPTH_LIMIT
     )
-    if wrong:
+
+
+def _require_clean(path: bytes) -> None:
+    if not is_clean(path):
         shown = os.fsdecode(path[:200])
         raise ArchiveError(f"{shown!r} is not a path inside the archive")
 

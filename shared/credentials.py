@@ -233,6 +233,26 @@ def proxy_credentials(values: Mapping[str, bytes]) -> Proxy:
     return Proxy(urlunsplit(parts), _basic(values) or inside)
 
 
+def secret_lines(values: Mapping[str, bytes], *names: str) -> tuple[str, ...]:
+    """The text of each key, all of which must be there and shall be shown to nobody."""
+    lines = tuple(_line(values, name) for name in names)
+    missing = [name for name, line in zip(names, lines, strict=True) if not line]
+    if missing:
+        raise InvalidCredentials(f"the Secret has no {' and no '.join(missing)}")
+    for line in lines:
+        register(line)
+    return lines
+
+
+def secret_text(values: Mapping[str, bytes], name: str) -> str:
+    """The same for a key of several lines."""
+    text = _text(values, name)
+    if not text.strip():
+        raise InvalidCredentials(f"the Secret has no {name}")
+    register(text)
+    return text
+
+
 def without_userinfo(url: str) -> tuple[str, Basic | None]:
     """The URL that may be shown and sent to others, and the login that was inside it.
 

@@ -33,16 +33,21 @@ class _Group(NamedTuple):
 
 
 class IgnoreRules:
-    def __init__(self, source_ignores: Mapping[str, str], spec_ignore: str | None) -> None:
-        """`source_ignores`: the text of each `.sourceignore` by its directory ("" is the root)."""
+    def __init__(
+        self, source_ignores: Mapping[str, str], spec_ignore: str | None, *, implied: bool = True
+    ) -> None:
+        """`source_ignores`: the text of each `.sourceignore` by its directory ("" is the root).
+
+        `implied` False: nothing but what is said, as it is for buckets.
+        """
         said = [
             (folder + "/" if folder else "", _lines(source_ignores[folder].splitlines()))
             for folder in sorted(source_ignores)
         ]
         said.append(("", _lines((spec_ignore or "").splitlines())))
-        if not any(lines for _, lines in said):
+        if implied and not any(lines for _, lines in said):
             said = [("", _lines(_DEFAULTS))]
-        layers = [("", _lines(_VERSION_CONTROL)), *said]
+        layers = [("", _lines(_VERSION_CONTROL)), *said] if implied else said
         groups = [group for folder, lines in layers for group in _groups(folder, lines)]
         self._latest_first = groups[::-1]
 

@@ -8,6 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from services.source.bucket.bucket import BucketReconciler
+from services.source.bucket.ldap_tokens import LdapTokens
+from services.source.bucket.stores import Stores
 from services.source.cloud import CloudIdentities
 from services.source.git.archive import GitArchive
 from services.source.git.git_repository import GitRepositoryReconciler, GitTools
@@ -29,7 +32,7 @@ from services.source.web_client import WebClient
 from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache, watch_kind
 from shared.controller import Controller, Options, Reconciler
-from shared.resources.source import GitRepository, HelmChart, HelmRepository
+from shared.resources.source import Bucket, GitRepository, HelmChart, HelmRepository
 from shared.run import Recorder
 
 NAME = "source-controller"
@@ -57,6 +60,7 @@ class Caches(NamedTuple):
     git: WatchCache[GitRepository]
     helm: WatchCache[HelmRepository]
     charts: WatchCache[HelmChart]
+    buckets: WatchCache[Bucket]
 
     @classmethod
     def of(cls, cluster: Cluster, namespace: str = "") -> "Caches":
@@ -65,6 +69,7 @@ class Caches(NamedTuple):
             watch_kind(cluster, GitRepository, namespace),
             watch_kind(cluster, HelmRepository, namespace),
             watch_kind(cluster, HelmChart, namespace),
+            watch_kind(cluster, Bucket, namespace),
         )
 
     @asynccontextmanager
@@ -112,6 +117,9 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
         ),
     )
     helm = HelmRepositoryReconciler(means.storage, downloads)
+    identities = CloudIdentities(means.cluster, means.gates)
+    stores = Stores(secrets, identities, LdapTokens(means.web))
+    buckets = BucketReconciler(means.storage, stores)
     chart_controller = _controller(means, caches.charts, HelmChart, charts)
     affected = charts_of(caches.charts)
     chart_controller.also_when(caches.helm, affected)
@@ -121,6 +129,7 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
             GitRepository.kind: _controller(means, caches.git, GitRepository, repositories),
             HelmRepository.kind: _controller(means, caches.helm, HelmRepository, helm),
             HelmChart.kind: chart_controller,
+            Bucket.kind: _controller(means, caches.buckets, Bucket, buckets),
         },
         mirrors,
     )

@@ -128,7 +128,7 @@ class WebClient:
                     headers=headers,
                     allow_redirects=False,
                     ssl=self._context(request.credentials.tls),
-                    **_proxy(request),
+                    **proxy_options(request.url, request.proxy),
                     timeout=aiohttp.ClientTimeout(
                         total=request.deadline.total_seconds(),
                         sock_connect=CONNECT.total_seconds(),
@@ -223,16 +223,15 @@ def _port(url: str) -> int | None:
     return parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
-def _proxy(request: Request) -> dict[str, Any]:
-    """As the request says, or the environment of the process, as for every other program."""
-    if request.proxy is not None:
-        chosen = request.proxy
+def proxy_options(url: str, chosen: Proxy | None) -> dict[str, Any]:
+    """As was chosen, or the environment of the process, as for every other program."""
+    if chosen is not None:
         if chosen.address.startswith("socks5:"):
             return {}
         # aiohttp moves it to where the proxy looks, for http and https alike.
         login = {"Authorization": chosen.login.authorization} if chosen.login else None
         return {"proxy": chosen.address, "proxy_headers": login}
-    parts = urlsplit(request.url)
+    parts = urlsplit(url)
     if urllib.request.proxy_bypass(parts.netloc):
         return {}
     return {"proxy": urllib.request.getproxies_environment().get(parts.scheme)}

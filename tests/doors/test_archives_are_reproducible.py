@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.archive import ArchiveError, Entry, Limits, pack, unpack
+from shared.archive import ArchiveError, Entry, Limits, Packer, pack, unpack
 
 segments = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60
@@ -113,3 +113,32 @@ def test_a_name_that_is_not_utf8_is_packed_as_it_is() -> None:
 
     assert raw in gzip.decompress(archive)
     assert list(unpack(archive)) == []
+
+
+def test_a_stream_is_packed_as_a_file_of_its_size() -> None:
+    into = io.BytesIO()
+    packer = Packer(into)
+    content = bytes(range(256)) * 3000
+
+    packer.add_stream("deep/big", len(content), io.BytesIO(content))
+    packer.add_stream("empty", 0, io.BytesIO())
+    packer.finish()
+
+    files = {entry.path: entry.content for entry in unpack(into.getvalue())}
+    assert files == {"deep/big": content, "empty": b""}
+
+
+@pytest.mark.parametrize("announced", [2, 4])
+def test_a_stream_of_another_size_than_announced_is_refused(announced: int) -> None:
+    with pytest.raises(ArchiveError, match="does not have the"):
+        Packer(io.BytesIO()).add_stream("x", announced, io.BytesIO(b"abc"))
+
+
+def test_a_stream_beyond_the_limits_is_refused_unread() -> None:
+    packer = Packer(io.BytesIO(), Limits(total=10, file=5, entries=9))
+    unread = io.BytesIO(b"123456")
+
+    with pytest.raises(ArchiveError, match="larger than"):
+        packer.add_stream("x", 6, unread)
+
+    assert unread.tell() == 0

@@ -11,6 +11,7 @@ import pytest
 from penstock.local.control_plane import ControlPlane
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
+from services.source.cloud import aws_session
 from services.source.git.archive import GitArchive
 from services.source.git.mirror import Mirrors
 from services.source.git.refs import GitRefs
@@ -18,9 +19,12 @@ from services.source.git.runner import GitRunner
 from services.source.storage import Storage
 from services.source.web_client import WebClient
 from shared.cluster.client import Cluster
+from shared.resources.meta import NamespacedName
 from tests.support.chart_server import ChartServer, chart_server
+from tests.support.clouds import GSA, ROLE, Clouds, running_clouds
 from tests.support.gate import Gate
 from tests.support.holding import held
+from tests.support.s3 import S3Server, s3_server
 from tests.support.source_service import SourceService
 
 
@@ -103,6 +107,45 @@ async def service(idle_service: SourceService) -> AsyncIterator[SourceService]:
 
 
 @pytest.fixture
+async def s3(tmp_path: Path) -> AsyncIterator[S3Server]:
+    async with s3_server(tmp_path / "s3") as server:
+        yield server
+
+
+@pytest.fixture
 async def charts() -> AsyncIterator[ChartServer]:
     async with chart_server() as server:
         yield server
+
+
+@pytest.fixture
+async def clouds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Clouds]:
+    async with held(running_clouds(tmp_path)) as running:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://{running.metadata}/")
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", f"http://{running.metadata}")
+        monkeypatch.setenv("GCE_METADATA_HOST", running.metadata)
+        monkeypatch.setenv("GCE_METADATA_IP", running.metadata)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "CLOUDSDK_CONFIG"):
+            monkeypatch.setenv(name, str(tmp_path / "none"))
+        aws_session._session.cache_clear()
+        yield running
+        aws_session._session.cache_clear()
+
+
+ANNOTATIONS = {
+    "eks.amazonaws.com/role-arn": ROLE,
+    "azure.workload.identity/client-id": "client-1",
+    "azure.workload.identity/tenant-id": "tenant-1",
+    "iam.gke.io/gcp-service-account": GSA,
+}
+
+
+@pytest.fixture
+async def account(cluster: Cluster, namespace: str, clouds: Clouds) -> NamespacedName:
+    metadata = {"name": "builder", "namespace": namespace, "annotations": ANNOTATIONS}
+    await cluster.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}, manager="team"
+    )
+    clouds.subject = f"system:serviceaccount:{namespace}:builder"
+    return NamespacedName(namespace, "builder")

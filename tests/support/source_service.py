@@ -54,6 +54,7 @@ class SourceService:
     folder: Path
     gate: Gate  # between the service and the API server
     token: str  # the administrator's
+    gates: frozenset[str] = frozenset()
     told: MemoryRecorder = field(default_factory=MemoryRecorder)
     address: str = ""
     keeping: Keeping | None = None
@@ -160,6 +161,7 @@ class SourceService:
                     storage=Storage(self.storage, self.address),
                     web=http,
                     state=self.folder,
+                    gates=self.gates,
                 )
                 caches = Caches.of(cluster, self.namespace)
                 self.keeping = controllers_of(means, caches)

@@ -1,12 +1,32 @@
 """Tokens of the clouds: asked for once for all who need the same, and again before they expire."""
 
-from collections.abc import Container
+import asyncio
+from collections.abc import AsyncIterator, Container
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from importlib import import_module
+from typing import assert_never
 
-from services.source.cloud.tokens import CloudToken, TokenRequest
+from services.source.cloud.accounts import CloudAccount
+from services.source.cloud.audiences import matched
+from services.source.cloud.kept import Expiring, Kept
+from services.source.cloud.tokens import Application, CloudToken, IdentityError, TokenRequest
+from services.source.endings import FetchFailed, FetchStalled
+from services.source.referenced_secrets import AUTHENTICATION_FAILED
+from services.source.wire import Wire, WireError
 from shared.clock import Now, now
 from shared.cluster.client import Cluster
+from shared.credentials import Bearer, Proxy
+from shared.redaction import redact
 
 OBJECT_LEVEL = "ObjectLevelWorkloadIdentity"
+DEADLINE = timedelta(seconds=30)
+_LIBRARIES = {
+    "aws": "services.source.cloud.aws",
+    "azure": "services.source.cloud.entra",
+    "gcp": "services.source.cloud.google_tokens",
+}
 
 
 class CloudIdentities:
@@ -18,7 +38,79 @@ class CloudIdentities:
         self._cluster = cluster
         self._gates = gates
         self._now = now
+        self._tokens: Kept[TokenRequest, CloudToken] = Kept(now)
+        self._applications: Kept[tuple[Application, Proxy | None], Bearer] = Kept(now)
 
     async def token(self, ask: TokenRequest) -> CloudToken:
         """Raises FetchFailed (AuthenticationFailed), or FetchStalled when the gate is shut."""
-        raise NotImplementedError
+        if ask.service_account and OBJECT_LEVEL not in self._gates:
+            raise FetchStalled(
+                f"spec.serviceAccountName: to use the cloud identity of ServiceAccount "
+                f"{ask.service_account}, enable the feature gate {OBJECT_LEVEL}",
+                reason="FeatureGateDisabled",
+            )
+        async with _translated():
+            matched(ask)  # also when the token is known already
+        return await self._tokens.get(_as_key(ask), lambda: self._ask(ask))
+
+    async def storage_token(self, application: Application, proxy: Proxy | None) -> Bearer:
+        """As an application that a Secret names. Raises FetchFailed."""
+
+        async def ask() -> Expiring[Bearer]:
+            async with _translated(), Wire.open(proxy=proxy) as wire:
+                await wire.call(import_module, _LIBRARIES["azure"])
+                from services.source.cloud.entra import application_token
+
+                return await application_token(application, wire)
+
+        return await self._applications.get((application, proxy), ask)
+
+    async def _ask(self, ask: TokenRequest) -> Expiring[CloudToken]:
+        account = CloudAccount(self._cluster, ask.service_account) if ask.service_account else None
+        # Who the controller is, its own environment says: no proxy of a tenant has a part in that.
+        async with _translated(), Wire.open() as direct, Wire.open(proxy=ask.proxy) as wire:
+            await direct.call(import_module, _LIBRARIES[ask.provider])  # takes a second
+            token = await self._of_provider(ask, wire, direct, account)
+        return Expiring(token, token.expires_at)
+
+    async def _of_provider(
+        self, ask: TokenRequest, wire: Wire, direct: Wire, account: CloudAccount | None
+    ) -> CloudToken:
+        match ask.provider:
+            case "aws":
+                from services.source.cloud.aws import aws_token
+
+                return await aws_token(ask, wire, account, self._now)
+            case "azure":
+                from services.source.cloud.entra import azure_token
+
+                return await azure_token(ask, wire, direct, account, self._now)
+            case "gcp":
+                from services.source.cloud.google_tokens import google_token
+
+                return await google_token(ask, wire, direct, account, self._now)
+            case _:
+                assert_never(ask.provider)
+
+
+def _as_key(ask: TokenRequest) -> TokenRequest:
+    """Without what the token does not depend on."""
+    match ask.audience_kind:
+        case "registry":
+            return replace(ask, url=ask.host)
+        case "git":
+            return ask if ask.provider == "aws" else replace(ask, url=ask.host)
+        case "storage":
+            return replace(ask, url="")
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(DEADLINE.total_seconds()):
+            yield
+    except (IdentityError, WireError) as error:
+        raise FetchFailed(redact(str(error)), reason=AUTHENTICATION_FAILED) from error
+    except TimeoutError as error:
+        problem = f"no token from the cloud within {DEADLINE.total_seconds():g}s"
+        raise FetchFailed(problem, reason=AUTHENTICATION_FAILED) from error

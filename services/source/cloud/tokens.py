@@ -1,8 +1,9 @@
 """What is asked of a cloud's identity service, and what it gives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
 
 from shared.credentials import Basic, Bearer, Proxy
 from shared.redaction import MASK
@@ -23,6 +24,11 @@ class TokenRequest:
     proxy: Proxy | None = None
     sts_endpoint: str = ""  # of AWS's token service, when it is not the public one
 
+    @property
+    def host(self) -> str:
+        url = self.url if "://" in self.url else f"https://{self.url}"
+        return (urlsplit(url).hostname or "").lower()
+
 
 @dataclass(frozen=True, repr=False)
 class AwsKeys:
@@ -36,6 +42,14 @@ class AwsKeys:
         return f"AwsKeys({MASK})"
 
 
+class Where(NamedTuple):
+    """Of a service of AWS, or one like it. `endpoint` empty: the region's own."""
+
+    region: str = ""
+    endpoint: str = ""
+    path_style: bool = False
+
+
 CloudLogin: TypeAlias = Basic | Bearer | AwsKeys
 
 
@@ -45,3 +59,36 @@ class CloudToken:
 
     login: CloudLogin
     expires_at: datetime
+
+
+# What a Secret may say of an application that Entra knows.
+
+
+@dataclass(frozen=True)
+class ClientSecret:
+    tenant: str
+    client: str
+    secret: str = field(repr=False)
+    authority: str = ""
+
+
+@dataclass(frozen=True)
+class ClientCertificate:
+    tenant: str
+    client: str
+    certificate: str = field(repr=False)
+    password: str = field(repr=False)
+    send_chain: bool = False
+    authority: str = ""
+
+
+@dataclass(frozen=True)
+class ManagedIdentity:
+    client: str
+
+
+Application: TypeAlias = ClientSecret | ClientCertificate | ManagedIdentity
+
+
+class IdentityError(Exception):
+    """The cloud gave no token; the message says what is missing or was refused."""

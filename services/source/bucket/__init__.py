@@ -1,0 +1,1 @@
+"""Objects of a bucket become an artifact; start at `bucket.py`."""
