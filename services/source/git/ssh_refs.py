@@ -4,6 +4,7 @@ A server that lets GIT_PROTOCOL through is asked for those that matter; any othe
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -29,11 +30,16 @@ async def refs_over_ssh(
 async def _ask(there: UploadPack, prefixes: Sequence[str]) -> list[Ref]:
     lines = [line for line in packets(await _section(there)) if line != FLUSH]
     if lines[:1] != [VERSION_2]:
-        await there.write(FLUSH)  # nothing more is wanted
+        await _say(there, FLUSH)  # nothing more is wanted
         return matching(advertised(lines), prefixes)
     capabilities = [line.decode(errors="replace") for line in lines[1:]]
-    await there.write(ls_refs(capabilities, prefixes))
+    await _say(there, ls_refs(capabilities, prefixes))
     return listed(await _section(there), prefixes)
+
+
+async def _say(there: UploadPack, content: bytes) -> None:
+    with contextlib.suppress(OSError):  # who listens no more may have said why
+        await there.write(content)
 
 
 async def _section(there: UploadPack) -> bytes:
