@@ -101,8 +101,8 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     secrets = ReferencedSecrets(means.cluster)
     git, refs = GitRunner(means.state / "home"), GitRefs(means.web, means.ssh)
     mirrors = Mirrors(means.state / "mirrors", git, ssh=means.ssh)
-    clouds = CloudIdentities(means.cluster, means.gates)
-    remotes = GitRemotes(secrets, GitHubApps(means.web), clouds, means.gates)
+    identities = CloudIdentities(means.cluster, means.gates)
+    remotes = GitRemotes(secrets, GitHubApps(means.web), identities)
     downloads = HelmDownloads(secrets, means.web)
     repositories = GitRepositoryReconciler(
         means.storage, GitTools(GitUpstreams(remotes, refs), mirrors, GitArchive(git))
@@ -117,7 +117,6 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
         ),
     )
     helm = HelmRepositoryReconciler(means.storage, downloads)
-    identities = CloudIdentities(means.cluster, means.gates)
     stores = Stores(secrets, identities, LdapTokens(means.web))
     buckets = BucketReconciler(means.storage, stores)
     chart_controller = _controller(means, caches.charts, HelmChart, charts)
