@@ -12,9 +12,11 @@ ARTIFACT_IN_STORAGE = "ArtifactInStorage"
 ARTIFACT_OUTDATED = "ArtifactOutdated"
 BUILD_FAILED = "BuildFailed"
 FETCH_FAILED = "FetchFailed"
+INCLUDE_UNAVAILABLE = "IncludeUnavailable"
+SOURCE_VERIFIED = "SourceVerified"
 STORAGE_FAILED = "StorageOperationFailed"
 
-_STAGES = (STORAGE_FAILED, FETCH_FAILED, BUILD_FAILED)
+_STAGES = (STORAGE_FAILED, FETCH_FAILED, INCLUDE_UNAVAILABLE, BUILD_FAILED)
 
 
 def _only(stage: str, reason: str, message: str) -> Marks:
@@ -48,6 +50,38 @@ class FetchStalled(Stalled):
 class GitStalled(FetchStalled):
     def __init__(self, message: str, *, reason: str = "GitOperationFailed") -> None:
         super().__init__(message, reason=reason)
+
+
+class IncludeWaiting(Waiting):
+    """Another GitRepository has to be there, and to have an artifact."""
+
+    def __init__(self, message: str, *, reason: str = "NotFound") -> None:
+        marks = _only(INCLUDE_UNAVAILABLE, reason, message)
+        super().__init__(message, reason=reason, conditions=marks)
+
+
+class IncludeStalled(Stalled):
+    def __init__(self, message: str, *, reason: str = "IncludeCycle") -> None:
+        marks = _only(INCLUDE_UNAVAILABLE, reason, message)
+        super().__init__(message, reason=reason, conditions=marks)
+
+
+class VerificationFailed(Failed):
+    """Nobody whom we trust has signed this; the last good artifact stays."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message, reason=reason, conditions=_unverified(reason, message))
+
+
+class VerificationStalled(Stalled):
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message, reason=reason, conditions=_unverified(reason, message))
+
+
+def _unverified(reason: str, message: str) -> Marks:
+    """Fetching went well before that."""
+    failures = dict.fromkeys(_STAGES, None)
+    return {**failures, SOURCE_VERIFIED: ConditionMark("False", reason, message)}
 
 
 class BuildFailed(Failed):

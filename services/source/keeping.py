@@ -13,14 +13,17 @@ from services.source.bucket.ldap_tokens import LdapTokens
 from services.source.bucket.stores import Stores
 from services.source.cloud import CloudIdentities
 from services.source.git.archive import GitArchive
-from services.source.git.git_repository import GitRepositoryReconciler, GitTools
+from services.source.git.assembly import GitTools
+from services.source.git.git_repository import GitRepositoryReconciler
 from services.source.git.github_app import GitHubApps
+from services.source.git.includes import GitIncludes, includers_of
 from services.source.git.mirror import Mirrors
 from services.source.git.refs import GitRefs
 from services.source.git.remotes import GitRemotes
 from services.source.git.runner import GitRunner
 from services.source.git.ssh_address import SAFE, SshAlgorithms
 from services.source.git.upstream import GitUpstreams
+from services.source.git.verification import GitVerifier
 from services.source.helm.downloads import HelmDownloads
 from services.source.helm.helm_chart import ChartSources, HelmChartReconciler, charts_of
 from services.source.helm.helm_repository import HelmRepositoryReconciler
@@ -105,8 +108,17 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     remotes = GitRemotes(secrets, GitHubApps(means.web), identities)
     downloads = HelmDownloads(secrets, means.web)
     repositories = GitRepositoryReconciler(
-        means.storage, GitTools(GitUpstreams(remotes, refs), mirrors, GitArchive(git))
+        means.storage,
+        GitTools(
+            GitUpstreams(remotes, refs),
+            mirrors,
+            GitArchive(git),
+            GitIncludes(caches.git, means.storage),
+            GitVerifier(secrets),
+        ),
     )
+    git_controller = _controller(means, caches.git, GitRepository, repositories)
+    git_controller.also_when(caches.git, includers_of(caches.git))
     charts = HelmChartReconciler(
         means.storage,
         ChartSources(
@@ -125,7 +137,7 @@ def controllers_of(means: Means, caches: Caches) -> Keeping:
     chart_controller.also_when(caches.git, affected)
     return Keeping(
         {
-            GitRepository.kind: _controller(means, caches.git, GitRepository, repositories),
+            GitRepository.kind: git_controller,
             HelmRepository.kind: _controller(means, caches.helm, HelmRepository, helm),
             HelmChart.kind: chart_controller,
             Bucket.kind: _controller(means, caches.buckets, Bucket, buckets),

@@ -23,6 +23,7 @@ DOORS = {
     "asyncssh": "services/source/git/ssh",
     "kubernetes_asyncio": "shared/cluster/connection.py",
     "nats": "shared/line.py",
+    "pysequoia": "services/source/git/pgp_signature.py",
     "python_socks": "services/source/git/ssh_tunnel.py",
     "tarfile": "shared/archive.py",
 }

@@ -213,26 +213,6 @@ async def test_old_artifacts_are_collected(service: SourceService, shop: Reposit
     assert any(shop.head in path.name for path in kept)
 
 
-@pytest.mark.parametrize(
-    ("field", "spec"),
-    [
-        ("spec.verify", {"verify": {"mode": "HEAD", "secretRef": {"name": "x"}}}),
-        ("spec.include", {"include": [{"repository": {"name": "x"}, "toPath": "../../x"}]}),
-        ("spec.recurseSubmodules", {"recurseSubmodules": True}),
-        ("spec.sparseCheckout", {"sparseCheckout": ["../sib"]}),
-    ],
-)
-async def test_a_field_that_is_not_served_is_refused_by_name(
-    service: SourceService, shop: Repository, field: str, spec: dict[str, object]
-) -> None:
-    await service.apply("GitRepository", "shop", **{"url": shop.url, "ref": MAIN, **spec})
-
-    stored = await service.not_ready("GitRepository", "shop", "UnsupportedField")
-
-    assert condition(stored, "Ready")["message"].startswith(f"{field}:")
-    assert condition(stored, "Stalled")["status"] == "True"
-
-
 async def test_a_url_that_git_would_misread_is_refused(
     service: SourceService, shop: Repository
 ) -> None:

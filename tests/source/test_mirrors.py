@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 import sys
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -105,17 +106,48 @@ async def test_what_another_object_fetched_is_not_fetched_again(
     assert git_server.requests == []
 
 
+LEFT_BY_A_KILLED_GIT = (
+    *("shallow.lock", "packed-refs.lock", "packed-refs.new", "config.lock", "HEAD.lock"),
+    *("gc.pid", "gc.pid.lock", "refs/penstock/x.lock", "objects/maintenance.lock"),
+    *("objects/pack/tmp_pack_1", "objects/pack/tmp_idx_1", "objects/pack/pack-1.keep"),
+    *(
+        "objects/pack/.tmp-9-pack-1.pack",
+        "objects/tmp_objdir-incoming-1/pack/x",
+        "objects/ab/tmp_obj_1",
+    ),
+)
+
+
 async def test_locks_of_a_killed_git_are_removed(shop: Repository, tools: Tools) -> None:
     await fetched(shop, tools)
     async with opened(tools, shop) as mirror:
         path = mirror.path
-    for name in ("shallow.lock", "packed-refs.lock", "config.lock", "refs/penstock/x.lock"):
-        (path / name).write_text("")
-    (path / "objects/pack/tmp_pack_1").write_bytes(b"half")
+    for name in LEFT_BY_A_KILLED_GIT:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(b"half")
     await shop.commit("next", {"b": "2"})
 
     assert await fetched(shop, tools) == shop.head
-    assert not list(path.rglob("*.lock")) + list(path.rglob("tmp_*"))
+    assert [name for name in LEFT_BY_A_KILLED_GIT if (path / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "last", ["", "description", "config.lock", "HEAD", "refs/heads/", "config"]
+)
+async def test_a_mirror_whose_making_was_interrupted_is_made(
+    shop: Repository, tools: Tools, last: str
+) -> None:
+    """Killed after this file; git makes them in this order."""
+    async with opened(tools, shop) as mirror:
+        for name in ("description", "config.lock", "HEAD", "refs/heads/", "config"):
+            if name.endswith("/"):
+                (mirror.path / name).mkdir(parents=True)
+            elif last:
+                (mirror.path / name).write_text("ref: refs/heads/x" if name == "HEAD" else "")
+            if name == last or not last:
+                break
+
+    assert await fetched(shop, tools) == shop.head
 
 
 @pytest.mark.parametrize(
@@ -142,6 +174,24 @@ async def test_a_damaged_mirror_is_made_anew(
     await shop.commit("next", {"f1": "other"})
 
     assert await fetched(shop, tools) == shop.head
+
+
+async def test_an_object_that_is_not_what_its_id_says_is_not_given_out(
+    shop: Repository, tools: Tools
+) -> None:
+    """As after a fault of the disk, or a hand in it; git itself gives it out."""
+    commit = await fetched(shop, tools)
+    async with opened(tools, shop) as mirror:
+        good = await mirror.object_at(commit)
+        other = commit[::-1]
+        path = mirror.path / "objects" / other[:2] / other[2:]
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zlib.compress(f"commit {len(good.content)}\0".encode() + good.content))
+
+        with pytest.raises(GitError, match="is damaged"):
+            await mirror.object_at(other)
+
+    assert (good.id, good.kind) == (commit, "commit")
 
 
 async def test_a_server_that_hangs_is_left_with_its_whole_process_group(

@@ -1,12 +1,11 @@
 """Keep the artifact of one GitRepository at what its reference means on the server.
 
 Read `reconcile` first. With nothing new it costs one request to the Git server, none to Kubernetes,
-and no process. A new commit is fetched into the mirror and packed from there; the old artifact
-stays announced until the new one is on the disk.
+and no process. What a new artifact is made of is `assembly`'s story; until it is on the disk the
+old one stays announced.
 """
 
-from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple
+import logging
 
 from services.source.current_artifact import (
     as_status,
@@ -15,157 +14,112 @@ from services.source.current_artifact import (
     has_recovered,
     is_settled,
 )
-from services.source.endings import FetchFailed, StorageFailed, outdated, stored
-from services.source.git.archive import Archived, GitArchive
-from services.source.git.mirror import Mirror, Mirrors, Place
-from services.source.git.reference import Target, revision_of
-from services.source.git.remotes import scope_of, timeout_of
-from services.source.git.runner import GitError, GitRefused
-from services.source.git.upstream import GitUpstreams, Upstream
-from services.source.referenced_secrets import AUTHENTICATION_FAILED
-from services.source.storage import Owner, Storage, StoredFile
-from shared.archive import ArchiveError
+from services.source.endings import ARTIFACT_OUTDATED, SOURCE_VERIFIED, outdated, stored
+from services.source.git.assembly import Built, GitAssembly, GitTools
+from services.source.git.content import Wanted, must_be_verified
+from services.source.git.verification import require_possible
+from services.source.storage import Owner, Storage
+from shared.conditions import PROGRESSING_WITH_RETRY, RECONCILING, find
 from shared.outcomes import Done
-from shared.resources.meta import Artifact
 from shared.resources.source import GitRepository
 from shared.run import Run
-from shared.unserved import refuse_unserved
+from shared.status import conditions_of
 
-UNSERVED = {
-    "verify": "signature verification",
-    "include": "including other repositories",
-    "recurseSubmodules": "fetching submodules",
-    "sparseCheckout": "sparse checkout",
-}
+log = logging.getLogger(__name__)
+
 SUBJECT_LIMIT = 50
-
-
-@dataclass(frozen=True)
-class GitTools:
-    """What fetching needs; all of it is shared by all repositories."""
-
-    upstreams: GitUpstreams
-    mirrors: Mirrors
-    archive: GitArchive
-
-
-class _Built(NamedTuple):
-    revision: str
-    subject: str
-    file: StoredFile
 
 
 class GitRepositoryReconciler:
     def __init__(self, storage: Storage, git: GitTools) -> None:
         self._storage = storage
         self._git = git
+        self._assembly = GitAssembly(storage, git)
 
     async def reconcile(self, repository: GitRepository, run: Run) -> Done:
-        refuse_unserved(repository, UNSERVED)
+        _forget_refusal(repository, run)
         artifact = await current_artifact(self._storage, repository, run)
+        includes = self._git.includes.of(repository)
+        fresh = run.requested or not is_settled(repository)
         async with run.idle():
-            fresh = run.requested or not is_settled(repository)
-            upstream = await self._git.upstreams.look(repository, fresh=fresh)
-        if artifact and _is_up_to_date(repository, artifact, upstream.target):
-            return _unchanged(repository, artifact, run)
-        await _announce(repository, artifact, upstream.target, run)
+            upstream = await self._assembly.look(repository, fresh=fresh)
+        require_possible(repository, upstream.target)
+        wanted = Wanted(repository, upstream, includes, artifact)
+        if wanted.is_there and not must_be_verified(repository, fresh=fresh):
+            return _unchanged(wanted, run)
+        await _announce(wanted, run)
         # Idle also here: fetching and packing have bounds of their own, and a run that held its
         # slot while waiting for a shared mirror could keep the mirror's user from getting one.
         async with run.idle():
-            built = await self._build(repository, upstream)
-        return _done(repository, self._storage.artifact(built.file, built.revision), built, run)
+            built = await self._assembly.build(wanted, run)
+        return self._done(wanted, built, run)
 
     async def finalize(self, repository: GitRepository, run: Run) -> None:
         await self._storage.remove(Owner.of(repository))
 
-    async def _build(self, repository: GitRepository, upstream: Upstream) -> _Built:
-        place = _place(repository, upstream.target)
-        try:
-            async with self._git.mirrors.opened(place) as mirror:
-                commit = await self._fetch(mirror, repository, upstream)
-                return await self._pack(mirror, repository, upstream.target, commit)
-        except GitError as error:
-            problem = f"failed to fetch {upstream.remote.url}: {error}"
-            refused = isinstance(error, GitRefused)
-            reason = AUTHENTICATION_FAILED if refused else "GitOperationFailed"
-            raise FetchFailed(problem, reason=reason) from error
-
-    async def _fetch(self, mirror: Mirror, repository: GitRepository, upstream: Upstream) -> str:
-        """The commit to pack: the reference may have moved on since it was looked at."""
-        target = upstream.target
-        remote = self._git.upstreams.place_of(upstream.remote)
-        fetched = await mirror.fetch(remote, target, timeout_of(repository))
-        if target.branch is None:
-            return fetched
-        if not await mirror.holds(target.commit, target.fetched):
-            problem = f"commit {target.commit} is not in the history of branch {target.branch!r}"
-            raise FetchFailed(problem, reason="GitOperationFailed")
-        return target.commit
-
-    async def _pack(
-        self, mirror: Mirror, repository: GitRepository, target: Target, commit: str
-    ) -> _Built:
-        owner, name = Owner.of(repository), f"{commit}.tar.gz"
-
-        async def fill(file: BinaryIO) -> Archived:
-            return await self._git.archive.write(mirror, commit, repository.spec.ignore, file)
-
-        try:
-            archived = await self._storage.write(owner, name, fill)
-        except ArchiveError as error:
-            problem = f"failed to pack commit {commit}: {error}; leave files out with spec.ignore"
-            raise StorageFailed(problem, reason="ArchiveOperationFailed") from error
-        except GitError:
-            mirror.discard()  # it cannot give what it has just fetched
-            raise
-        size, digest = archived.packed
-        file = StoredFile("/".join((*owner, name)), digest, size)
-        return _Built(revision_of(target.label, commit), archived.subject, file)
+    def _done(self, wanted: Wanted, built: Built, run: Run) -> Done:
+        if built.file is None:
+            return _unchanged(wanted, run)
+        artifact = self._storage.artifact(built.file, built.revision)
+        message = f"stored artifact for revision '{built.revision}'"
+        metadata = event_metadata(artifact)
+        if wanted.artifact is None or metadata != event_metadata(as_status(wanted.artifact)):
+            subject = built.subject[:SUBJECT_LIMIT]
+            what = f"commit '{subject}'" if subject else f"revision '{built.revision}'"
+            run.event("info", "NewArtifact", f"stored artifact for {what}", metadata)
+        elif has_recovered(wanted.repository):
+            run.event("info", "Succeeded", message, metadata)
+        return Done(
+            message=message,
+            status={"artifact": artifact, **wanted.as_observed()},
+            conditions=stored("Succeeded", message),
+        )
 
 
-def _is_up_to_date(repository: GitRepository, artifact: Artifact, target: Target) -> bool:
-    same_content = repository.status.observed_ignore == repository.spec.ignore
-    return artifact.revision == target.revision and same_content
+def _forget_refusal(repository: GitRepository, run: Run) -> None:
+    """What a former run found is not known to be so any more; and who asks no more, gets none."""
+    verified = find(conditions_of(repository), SOURCE_VERIFIED)
+    if verified and (verified.status == "False" or repository.spec.verify is None):
+        run.note(conditions={SOURCE_VERIFIED: None})
+    if repository.spec.verify is None and repository.status.source_verification_mode:
+        run.note(status={"sourceVerificationMode": None})
 
 
-def _place(repository: GitRepository, target: Target) -> Place:
-    return Place(
-        repository.spec.url,
-        scope_of(repository),
-        "sha256" if len(target.commit) == 64 else "sha1",
-        full_history=target.branch is not None,
+async def _announce(wanted: Wanted, run: Run) -> None:
+    if wanted.artifact is None:
+        if not _is_another_try(wanted.repository):
+            await run.progress("building artifact")
+        return
+    reason, news = "NewRevision", f"new upstream revision '{wanted.upstream.target.revision}'"
+    if wanted.has_revision:
+        reason, news = "IncludeChange", "the artifacts to include have changed"
+    if wanted.has_revision and wanted.has_includes:
+        return  # only the configuration of what to take, or to verify, has changed
+    told = find(conditions_of(wanted.repository), ARTIFACT_OUTDATED)
+    if told and told.message == news and _is_another_try(wanted.repository):
+        return
+    marks = outdated(reason, news, artifact_exists=True)
+    await run.progress(f"building artifact: {news}", conditions=marks)
+
+
+def _is_another_try(repository: GitRepository) -> bool:
+    """Ready goes on saying why the last one failed, until this one has ended."""
+    progress = find(conditions_of(repository), RECONCILING)
+    return progress is not None and (progress.reason, progress.observed_generation) == (
+        PROGRESSING_WITH_RETRY,
+        repository.metadata.generation,
     )
 
 
-async def _announce(
-    repository: GitRepository, artifact: Artifact | None, target: Target, run: Run
-) -> None:
-    if artifact is not None and artifact.revision == target.revision:
-        return  # only the rules of what to leave out have changed
-    news = f"new upstream revision '{target.revision}'"
-    await run.progress(
-        f"building artifact: {news}" if artifact else "building artifact",
-        conditions=outdated("NewRevision", news, artifact_exists=artifact is not None),
-    )
-
-
-def _unchanged(repository: GitRepository, artifact: Artifact, run: Run) -> Done:
-    message = f"stored artifact for revision '{artifact.revision}'"
-    status = as_status(artifact)
-    if has_recovered(repository):
+def _unchanged(wanted: Wanted, run: Run) -> Done:
+    assert wanted.artifact  # noqa: S101  (it is there)
+    status = as_status(wanted.artifact)
+    revision = wanted.artifact.revision
+    message = f"stored artifact for revision '{revision}'"
+    said = f"no changes since last reconciliation: observed revision '{revision}'"
+    log.debug(said, extra={"object": wanted.repository.key, "reason": "GitOperationSucceeded"})
+    if has_recovered(wanted.repository):
         run.event("info", "Succeeded", message, event_metadata(status))
     return Done(
         message=message, status={"artifact": status}, conditions=stored("Succeeded", message)
-    )
-
-
-def _done(repository: GitRepository, artifact: dict[str, Any], built: _Built, run: Run) -> Done:
-    subject = built.subject[:SUBJECT_LIMIT]
-    what = f"commit '{subject}'" if subject else f"revision '{built.revision}'"
-    run.event("info", "NewArtifact", f"stored artifact for {what}", event_metadata(artifact))
-    message = f"stored artifact for revision '{built.revision}'"
-    return Done(
-        message=message,
-        status={"artifact": artifact, "observedIgnore": repository.spec.ignore},
-        conditions=stored("Succeeded", message),
     )

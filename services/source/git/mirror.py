@@ -12,21 +12,25 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from services.source.git.login import access_to
 from services.source.git.reference import Target
 from services.source.git.remote import Remote
+from services.source.git.remotes import scope_of
 from services.source.git.runner import GitError, GitRefused, GitRunner, GitTimeout, Terms
 from services.source.git.ssh_address import SAFE, SshAlgorithms
 from shared.clock import Now, now
+from shared.resources.source import GitRepository
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +41,9 @@ CONCURRENT_FETCHES = 16  # a process each
 CONCURRENT_AT_ONE_SERVER = 8  # one that hangs must not use up all of them
 _LOCK = "in-use"
 _FULL_HISTORY = "--depth=2147483647"  # Git's number for "all of it", also for a shallow mirror
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_GIVES_NO_IDS = re.compile(r"unadvertised object|not our ref")
+_EVERYTHING = ("+refs/heads/*:refs/penstock/heads/*", "+refs/tags/*:refs/penstock/tags/*")
 
 
 @dataclass(frozen=True)
@@ -48,10 +55,25 @@ class Place:
     object_format: str = "sha1"
     full_history: bool = False
 
+    @classmethod
+    def of(cls, repository: GitRepository, target: Target) -> "Place":
+        return cls(
+            repository.spec.url,
+            scope_of(repository),
+            "sha256" if len(target.commit) == 64 else "sha1",
+            full_history=target.branch is not None,
+        )
+
     @property
     def folder_name(self) -> str:
         said = "\n".join((self.url, self.scope, self.object_format, str(self.full_history)))
         return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:40]
+
+
+class GitObject(NamedTuple):
+    id: str
+    kind: str
+    content: bytes
 
 
 class Mirrors:
@@ -68,7 +90,7 @@ class Mirrors:
         self.ssh = ssh
         self._slots = asyncio.Semaphore(CONCURRENT_FETCHES)
         self._slots_at: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self.fetched: dict[Place, dict[str, str]] = {}  # commits by what was asked for
+        self.fetched: dict[Place, dict[str, str]] = {}  # ids by what was asked for
         self._locks: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
         self._fetches: dict[Place, int] = {}
 
@@ -120,26 +142,54 @@ class Mirror:
 
     def __init__(self, path: Path, place: Place, lock: int, shared: "Mirrors") -> None:
         self.path = path
-        self._place = place
+        self.place = place
         self._lock = lock
         self._git = shared.git
         self._ssh = shared.ssh
         self._slot = shared.slot
         self._fetched = shared.fetched.setdefault(place, {})
+        self._seen: tuple[Path, ...] = ()
 
     def terms(self, deadline: timedelta = LOCAL_DEADLINE) -> Terms:
-        return Terms(folder=self.path, deadline=deadline, holds=(self._lock,))
+        return Terms(
+            folder=self.path, deadline=deadline, holds=(self._lock,), alternates=self._seen
+        )
+
+    def see(self, other: "Mirror") -> None:
+        """From now on this mirror's commands find the other's objects, too; keep both open."""
+        self._seen = (*self._seen, other.path)
 
     async def fetch(self, remote: Remote, target: Target, deadline: timedelta) -> str:
         """Bring the target here; the commit that its reference turned out to be."""
-        name = target.fetched
-        if self._fetched.get(name) == target.commit:
+        name, wanted = target.fetched, target.object_id or target.commit
+        if self._fetched.get(name) == wanted and (self.path / "HEAD").exists():
             return target.commit  # another object of the same repository was faster
         async with self._slot(remote):
             await self._fetch_or_heal(remote, name, deadline)
-        commit = await self._commit_at(_local_name(name))
-        self._fetched[name] = commit
+        commit = await self._commit_at(name)
+        self._fetched[name] = wanted if commit == target.commit else commit
         return commit
+
+    async def object_at(self, name: str) -> GitObject:
+        """What the fetched reference (or the id) leads to directly: a commit, or a tag of one."""
+        object_id = await self._id_of(_here(name))
+        said = await self._git.run("cat-file", "-t", object_id, terms=self.terms())
+        kind = said.decode().strip()
+        content = await self._git.run("cat-file", kind, object_id, terms=self.terms())
+        whole = f"{kind} {len(content)}\0".encode() + content
+        digest = hashlib.new(self.place.object_format, whole, usedforsecurity=False)
+        if digest.hexdigest() != object_id:  # git itself does not look when it reads
+            raise GitError(f"object {object_id} in the mirror is damaged")
+        return GitObject(object_id, kind, content)
+
+    async def directories(self, commit: str, asked: Sequence[str]) -> list[str]:
+        """Those of these paths that are directories, or submodules, in the commit's tree."""
+        question = ("ls-tree", "-d", "-z", "--full-tree", "--name-only", commit, "--")
+        clean = [path for path in asked if ".." not in path.split("/")]
+        if not clean:
+            return []
+        found = (await self._git.run(*question, *clean, terms=self.terms())).split(b"\0")
+        return [path for path in clean if os.fsencode(path) in found]
 
     async def holds(self, commit: str, name: str) -> bool:
         """Whether the commit is in the history of the reference that was fetched."""
@@ -155,7 +205,15 @@ class Mirror:
         self._fetched.clear()
         for path in self.path.iterdir():
             if path.name != _LOCK:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                _remove(path)
+
+    def discard_after(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> bool:
+        """For an exit stack: a mirror that cannot give what was fetched is broken."""
+        if isinstance(error, GitError):
+            self.discard()
+        return False
 
     async def _fetch_or_heal(self, remote: Remote, name: str, deadline: timedelta) -> None:
         try:
@@ -166,22 +224,35 @@ class Mirror:
         except GitError:
             if await self._is_healthy():
                 raise
-            log.warning("mirror made anew", extra={"url": self._place.url})
+            log.warning("mirror made anew", extra={"url": self.place.url})
             self.discard()
             await self._prepare()
             await self._fetch(remote, name, deadline)
 
     async def _prepare(self) -> None:
-        for debris in _debris(self.path):
-            debris.unlink(missing_ok=True)
+        for debris in list(_debris(self.path)):
+            _remove(debris)
         if not (self.path / "HEAD").exists():
-            form = f"--object-format={self._place.object_format}"
+            form = f"--object-format={self.place.object_format}"
             await self._git.run(
                 *("init", "--quiet", "--bare", "--template=", form, "."), terms=self.terms()
             )
 
     async def _fetch(self, remote: Remote, name: str, deadline: timedelta) -> None:
-        depth = _FULL_HISTORY if self._place.full_history else "--depth=1"
+        depth = _FULL_HISTORY if self.place.full_history else "--depth=1"
+        try:
+            await self._fetch_refs(remote, depth, [f"+{name}:{_local_name(name)}"], deadline)
+        except (GitTimeout, GitRefused):
+            raise
+        except GitError as error:
+            if not (_OBJECT_ID.fullmatch(name) and _GIVES_NO_IDS.search(str(error))):
+                raise
+            # It may still be in the history of one of the server's references.
+            await self._fetch_refs(remote, _FULL_HISTORY, _EVERYTHING, deadline)
+
+    async def _fetch_refs(
+        self, remote: Remote, depth: str, refspecs: Sequence[str], deadline: timedelta
+    ) -> None:
         async with access_to(remote, deadline, self._ssh) as access:
             terms = Terms(
                 folder=self.path,
@@ -192,16 +263,19 @@ class Mirror:
             await self._git.run(
                 *("fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--force", depth),
                 *("--no-write-fetch-head", "--no-recurse-submodules", "--", access.url),
-                f"+{name}:{_local_name(name)}",
+                *refspecs,
                 terms=terms,
             )
 
     async def _commit_at(self, name: str) -> str:
-        found = await self._git.run(
-            *("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"),
-            terms=self.terms(),
-        )
-        return found.decode().strip()
+        try:
+            return await self._id_of(f"{_here(name)}^{{commit}}")
+        except GitError as error:
+            raise GitError(f"{name} is no commit, or is not in the repository") from error
+
+    async def _id_of(self, name: str) -> str:
+        question = ("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+        return (await self._git.run(*question, terms=self.terms())).decode().strip()
 
     async def _is_healthy(self) -> bool:
         try:
@@ -214,6 +288,11 @@ class Mirror:
         return True
 
 
+def _here(name: str) -> str:
+    """How we call what was asked of the server: an id is the same everywhere."""
+    return name if _OBJECT_ID.fullmatch(name) else _local_name(name)
+
+
 def _local_name(name: str) -> str:
     """A name of ours for what the server calls so: no name of theirs can collide with another."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
@@ -221,9 +300,18 @@ def _local_name(name: str) -> str:
 
 
 def _debris(path: Path) -> Iterator[Path]:
-    yield from path.glob("*.lock")
-    yield from path.glob("refs/**/*.lock")
-    yield from path.glob("objects/**/tmp_*")
+    """What a git leaves behind that was killed while it made a mirror, fetched, or collected."""
+    for pattern in ("*.lock", "refs/**/*.lock", "objects/**/*.lock", "gc.pid", "packed-refs.new"):
+        yield from path.glob(pattern)
+    for pattern in ("objects/**/tmp_*", "objects/pack/.tmp-*", "objects/pack/*.keep"):
+        yield from path.glob(pattern)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

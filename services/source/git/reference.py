@@ -4,7 +4,7 @@ The first of commit, name, tag, semver and branch that is given decides.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from services.source.endings import FetchFailed, GitStalled
@@ -14,8 +14,10 @@ from services.source.git.remote import Remote
 from services.source.semver import InvalidVersion, Range, Version
 from shared.resources.source.git_repository import GitReference
 
+MOST_TIED = 10  # whose commits are compared
 DEFAULT_BRANCH = "master"
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_OLD_REVISION = re.compile(r"(?:(?P<label>[^:@]+)/)?(?P<commit>[0-9a-f]{40}|[0-9a-f]{64})")
 _SERVED_NAMES = ("refs/heads/", "refs/tags/", "refs/pull/", "refs/merge-requests/")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 
@@ -28,6 +30,8 @@ class Target:
     commit: str
     label: str  # what the revision calls it: a branch, a tag, a full name, or nothing
     branch: str | None = None
+    object_id: str = ""  # what the reference leads to directly, where that may be a tag
+    tied: tuple["Target", ...] = ()  # tags of the same version, this one among them
 
     @property
     def revision(self) -> str:
@@ -37,6 +41,15 @@ class Target:
 def revision_of(label: str, commit: str) -> str:
     algorithm = "sha256" if len(commit) == 64 else "sha1"
     return f"{label}@{algorithm}:{commit}" if label else f"{algorithm}:{commit}"
+
+
+def is_same_revision(known: str, wanted: str) -> bool:
+    """`known` may be of the form that Flux wrote before: `main/<id>`, or `HEAD/<id>`."""
+    old = _OLD_REVISION.fullmatch(known)
+    if old:
+        label = "" if old["label"] in (None, "HEAD") else old["label"]
+        known = revision_of(label, old["commit"])
+    return known == wanted
 
 
 async def resolve(
@@ -54,7 +67,7 @@ async def resolve(
     ref = next((ref for ref in found if ref.name == name), None)
     if ref is None:
         raise await _not_found(name, refs, remote, deadline)
-    return Target(name, ref.commit, label)
+    return Target(name, ref.commit, label, object_id=ref.object_id)
 
 
 def _pinned(commit: str, branch: str | None) -> Target:
@@ -125,6 +138,11 @@ def _latest(text: str, tags: list[Ref]) -> Target:
             candidates.append((version, label, tag))
     if not candidates:
         raise FetchFailed(f"no tag matches spec.ref.semver {text!r}", reason="GitOperationFailed")
-    # Versions that differ in build metadata alone are equal: the name makes the choice stable.
-    _, label, tag = max(candidates, key=lambda candidate: candidate[:2])
-    return Target(tag.name, tag.commit, label)
+    highest = max(version for version, _, _ in candidates)
+    # Versions that differ in build metadata alone are equal.
+    equal = sorted(candidate[1:] for candidate in candidates if candidate[0] == highest)
+    tied = tuple(
+        Target(tag.name, tag.commit, label, object_id=tag.object_id)
+        for label, tag in equal[-MOST_TIED:]
+    )
+    return tied[0] if len(tied) == 1 else replace(tied[-1], tied=tied)

@@ -12,7 +12,7 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +21,7 @@ from pathlib import Path
 from shared.redaction import redact
 
 _SUBCOMMANDS = frozenset(
-    {"cat-file", "fetch", "fsck", "gc", "init", "ls-tree", "merge-base", "rev-parse"}
+    {"cat-file", "config", "fetch", "fsck", "gc", "init", "ls-tree", "merge-base", "rev-parse"}
 )
 # What fsck calls errors, but is only untidy: found in old histories of good projects.
 _UNTIDY = (
@@ -75,13 +75,15 @@ class Terms:
     """Under which a command runs: where, how long, what it knows about a server, what it holds.
 
     Descriptors in `holds` stay open in git and all of its children, so a lock on one of them says
-    that any of these is alive, even after a crash of ours.
+    that any of these is alive, even after a crash of ours. Objects are also found in the mirrors in
+    `alternates`.
     """
 
     folder: Path
     deadline: timedelta
     configuration: Mapping[str, str] = field(default_factory=dict, repr=False)
     holds: tuple[int, ...] = ()
+    alternates: tuple[Path, ...] = ()
 
 
 class GitRunner:
@@ -146,6 +148,8 @@ class GitRunner:
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_OPTIONAL_LOCKS": "0",
             **_proxies(configuration),
+            "GIT_LITERAL_PATHSPECS": "1",
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": _object_directories(terms.alternates),
             "GIT_CONFIG_COUNT": str(len(configuration)),
         }
         for number, (key, value) in enumerate(configuration.items()):
@@ -217,6 +221,10 @@ class GitProcess:
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+def _object_directories(mirrors: Iterable[Path]) -> str:
+    return os.pathsep.join(str(path / "objects") for path in mirrors)
 
 
 def _last_words(errors: bytes) -> str:

@@ -1,11 +1,12 @@
 """Where a GitRepository's repository is, who we are there, and what its reference means now."""
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from services.source.endings import FetchFailed
 from services.source.git.reference import Target, resolve
-from services.source.git.refs import GitRefs
-from services.source.git.remote import Remote
+from services.source.git.refs import GitRefs, RefsError
+from services.source.git.remote import InvalidUrl, Remote
 from services.source.git.remotes import GitRemotes, timeout_of
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from shared.resources.source import GitRepository
@@ -39,4 +40,16 @@ class GitUpstreams:
 
     def place_of(self, remote: Remote) -> Remote:
         """Where to fetch from: redirects are followed already."""
+        return self._refs.place_of(remote)
+
+    async def beside(self, parent: Remote, url: str, deadline: timedelta) -> Remote:
+        """Where another repository is, that this one's content names: a submodule.
+
+        Its server hears our login only if it is the parent's server. Raises RefsError.
+        """
+        try:
+            remote = parent.at(url)
+        except InvalidUrl as error:
+            raise RefsError(str(error)) from error
+        await self._refs.matching(remote, ["HEAD"], deadline)
         return self._refs.place_of(remote)
