@@ -330,13 +330,16 @@ def _with_many_rounds() -> str:
 async def test_other_repositories_get_the_key_and_no_other_web_server_the_login(
     server: SshServer, shop: Repository
 ) -> None:
-    key = remote_to(server, server.url(shop))
+    key = remote_to(server, server.url(shop, user="ann"))
     web = remote_of("https://git.example.com/a", {"username": b"u", "password": b"canary"})
 
     assert key.ssh
     assert key.at("ssh://bob@other.example/x").ssh == replace(key.ssh, user="bob")
+    assert key.at("ssh://other.example/x").ssh == key.ssh
     assert key.at("https://other.example/x").credentials.authorization is None
     assert web.at("https://git.example.com/b").credentials == web.credentials
     assert web.at("https://other.example/b").credentials.authorization is None
     with pytest.raises(InvalidUrl):
         web.at("file:///etc")
+    with pytest.raises(InvalidUrl, match="needs an ssh key"):
+        web.at("ssh://git.example.com/b")

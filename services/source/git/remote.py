@@ -46,7 +46,9 @@ class Remote:
         """
         address, login = _address(url)
         if _is_ssh(address):
-            keys = self.ssh and replace(self.ssh, user=ssh_address(url).user or "git")
+            if self.ssh is None:
+                raise InvalidUrl(f"{address} needs an ssh key, and {self.url} is read without one")
+            keys = replace(self.ssh, user=ssh_address(url).user or self.ssh.user)
             return Remote(address, proxy=self.proxy, ssh=keys)
         if login is None and not _is_ssh(self.url) and may_share(self.url, address):
             return replace(self, url=address)
