@@ -161,7 +161,7 @@ async def test_a_passphrase_unlocks_a_key_and_without_it_the_user_is_told(
     wanted = f"Secret {service.namespace}/key: identity is encrypted; add its passphrase"
     assert condition(stored, "FetchFailed")["message"].startswith(wanted)
 
-    await service.secret("key", **locked | {"password": "wrong"})
+    await service.secret("key", **locked | {"password": "canary-wrong"})
     wrong = "password is not its passphrase"
     await service.until(
         *("GitRepository", "shop"),
@@ -197,7 +197,7 @@ async def test_a_host_key_that_changed_is_refused_until_the_secret_says_so(
     [
         ({"known_hosts": "10.0.0.1 ssh-ed25519 AAAA\n"}, "known_hosts has no key of this host"),
         ({"known_hosts": "what is this"}, "known_hosts"),
-        ({"identity": "no key"}, "identity is not a private key"),
+        ({"identity": "canary-of-nobody"}, "identity is not a private key"),
         ({"identity": ""}, "has no identity"),
         ({"known_hosts": " "}, "has no known_hosts"),
     ],
