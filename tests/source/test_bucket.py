@@ -234,6 +234,22 @@ async def test_keys_that_are_no_paths_are_refused(service: SourceService, s3: S3
     assert set(await service.files(ready)) == {"fine.yaml"}
 
 
+async def test_rules_that_mend_a_bucket_are_seen_while_it_is_broken(
+    service: SourceService, s3: S3Server
+) -> None:
+    await s3.bucket("shop", {"fine.yaml": "x"})
+    await a_bucket(service, s3)
+    await service.ready("Bucket", "shop")
+    s3.fill("shop", ["line\nbreak"])
+    broken = await service.request("Bucket", "shop", "1")
+
+    await s3.put("shop", {".sourceignore": "line*"})
+    mended = await service.request("Bucket", "shop", "2")
+
+    assert condition(broken, "Ready")["reason"] == "BucketOperationFailed"
+    assert set(await service.files(mended)) == {"fine.yaml", ".sourceignore"}
+
+
 async def test_a_deleted_bucket_leaves_nothing(service: SourceService, s3: S3Server) -> None:
     await s3.bucket("shop", {"a": "a"})
     await a_bucket(service, s3)

@@ -28,6 +28,10 @@ KEYS = {"accesskey": ACCESS_KEY, "secretkey": SECRET_KEY}
 NOW = "2099-01-01T00:00:00Z"
 
 
+def waiting_threads() -> list[str]:
+    return [each.name for each in threading.enumerate() if each.name.startswith("wire")]
+
+
 async def a_bucket(service: SourceService, s3: S3Server, **spec: Any) -> None:
     await service.secret("keys", **KEYS)
     given: dict[str, Any] = {
@@ -183,7 +187,6 @@ async def test_a_server_that_drips_holds_nobody(
                 await asyncio.sleep(0.1)
         return response
 
-    threads = threading.active_count()
     async with served(drip) as url:
         await a_bucket(
             service, s3, endpoint=url.removeprefix("http://"), insecure=True, timeout="1s"
@@ -191,7 +194,7 @@ async def test_a_server_that_drips_holds_nobody(
         failed = await service.not_ready("Bucket", "shop", "BucketOperationFailed")
 
         await service.delete("Bucket", "shop")
-        await eventually(threading.active_count, lambda count: count <= threads)
+        await eventually(waiting_threads, lambda found: not found)
     message = "bucket 'shop': not fetched within 1s (spec.timeout)"
     assert condition(failed, "FetchFailed")["message"] == message
 

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from penstock.local.certificates import Certificates, certificates
+from tests.support.eventually import eventually
 from tests.support.object_stores import FakeBlobs, FakeBucket, FakeGcs
 from tests.support.served import served
 from tests.support.source_service import SourceService, condition
@@ -99,6 +101,7 @@ KEPT = {
     "dir/b & c.yaml": b"content of dir/b & c.yaml",
     "dir/empty.yaml": b"",
 }
+NEW = b"CONTENT of a.yaml"  # of the same length
 
 
 async def test_a_bucket_of_google_becomes_an_artifact(
@@ -217,8 +220,8 @@ async def test_an_object_that_changes_while_it_is_read_is_read_again(
     }
 
     def change_once(key: str) -> None:
-        if key == "a.yaml" and fake.objects[key].content != b"new":
-            fake.put(key, "new")
+        if key == "a.yaml" and fake.objects[key].content != NEW:
+            fake.put(key, NEW.decode())
 
     fake.before_read = change_once
     endpoint = url.removeprefix("https://") if provider == "gcp" else url
@@ -226,7 +229,10 @@ async def test_an_object_that_changes_while_it_is_read_is_read_again(
 
     stored = await service.ready("Bucket", "shop")
 
-    assert await service.files(stored) == KEPT | {"a.yaml": b"new"}
+    assert await service.files(stored) == KEPT | {"a.yaml": NEW}
+    lines = "".join(f"{key} {fake.objects[key].etag}\n" for key in KEPT)
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    assert stored["status"]["artifact"]["revision"] == f"sha256:{digest}"
     assert [told.reason for told in service.told] == ["NewArtifact"]
 
 
@@ -259,3 +265,23 @@ async def test_what_another_server_says_is_not_repeated(
         )
 
     assert "canary" not in str(failed["status"])
+
+
+async def test_a_secret_that_was_rotated_is_read_again_before_anybody_is_alarmed(
+    service: SourceService, keys: Certificates, blobs: tuple[FakeBlobs, str]
+) -> None:
+    fake, url = blobs
+    fake.put("a", "1")
+    spec = {"provider": "azure", "endpoint": url, "interval": "200ms"}
+    await a_bucket(service, keys, {"accountKey": ACCOUNT_KEY}, **spec)
+    await service.ready("Bucket", "shop")
+
+    renewed = base64.b64encode(b"canary-renewed-key").decode()
+    await service.secret("login", accountKey=renewed)
+    fake.key = renewed
+    fake.put("a", "2")
+    await eventually(lambda: len(service.told) > 1)
+    stored = await service.request("Bucket", "shop", "now")
+
+    assert await service.files(stored) == {"a": b"2"}
+    assert [told.reason for told in service.told] == ["NewArtifact"] * 2

@@ -110,6 +110,14 @@ async def test_the_controller_is_who_its_node_is(
     assert token.login == login
 
 
+async def test_an_account_of_aws_is_not_mixed_with_the_node(
+    identities: CloudIdentities, clouds: Clouds, account: NamespacedName
+) -> None:
+    await identities.token(an_ask("aws", "registry", ECR, clouds, account))
+
+    assert clouds.count("node") == 0
+
+
 async def test_a_git_login_at_aws_is_a_signature_of_the_repository(
     cluster: Cluster, clouds: Clouds, account: NamespacedName
 ) -> None:

@@ -36,13 +36,15 @@ async def test_whoever_waits_is_freed_when_the_wire_closes() -> None:
         except WireError as error:
             ended.append(error)
 
-    before = threading.active_count()
     async with served(hang) as url:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2), Wire.open() as wire:
                 await wire.call(ask, wire, url)
         await eventually(lambda: ended)
-    await eventually(threading.active_count, lambda count: count <= before)
+    await eventually(
+        lambda: [each for each in threading.enumerate() if each.name.startswith("wire")],
+        lambda found: not found,
+    )
 
     assert str(ended[0]) == f"{url}: no complete answer in time"
 
