@@ -19,7 +19,6 @@ LONGEST_TEST = 50
 
 # The only importers of what is dangerous or foreign.
 DOORS = {
-    "aiohttp_socks": "services/source/web_client.py",
     "asyncssh": "services/source/git/ssh",
     "kubernetes_asyncio": "shared/cluster/connection.py",
     "nats": "shared/line.py",
