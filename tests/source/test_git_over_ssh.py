@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import tempfile
 from collections.abc import AsyncIterator
@@ -295,6 +296,26 @@ async def test_references_without_end_are_cut_off(
     with pytest.raises(RefsError, match="more than 1000 bytes of references"):
         await tools.refs.matching(remote_to(server, server.url(shop)), LISTED, SOON)
     await eventually(lambda: not server.connections)
+
+
+async def test_a_key_that_ssh_keygen_encrypted_is_read(
+    tools: Tools, server: SshServer, shop: Repository
+) -> None:
+    pytest.importorskip("bcrypt", reason="OpenSSH's own encryption needs it")
+    path = tools.folder / "key"
+    making = await asyncio.create_subprocess_exec(
+        *("ssh-keygen", "-q", "-t", "ed25519", "-N", "canary pass phrase", "-f", str(path))
+    )
+    assert await making.wait() == 0
+    server.users["git"] = asyncssh.read_public_key(f"{path}.pub")
+    changes = {"identity": path.read_text(), "password": "canary pass phrase"}
+    server.users["ann"] = new_key()
+    secret = server.secret("ann") | changes
+
+    values = {key: text.encode() for key, text in secret.items()}
+    assert await fetched(tools, remote_of(server.url(shop), values)) == shop.head
+    with pytest.raises(FetchFailed, match="password is not its passphrase"):
+        await fetched(tools, remote_of(server.url(shop), values | {"password": b"canary-wrong"}))
 
 
 async def test_a_key_is_decrypted_once(server: SshServer, shop: Repository) -> None:
