@@ -8,7 +8,7 @@ import base64
 import binascii
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -233,14 +233,20 @@ def proxy_credentials(values: Mapping[str, bytes]) -> Proxy:
     return Proxy(urlunsplit(parts), _basic(values) or inside)
 
 
-def secret_lines(values: Mapping[str, bytes], *names: str) -> tuple[str, ...]:
-    """The text of each key, all of which must be there and shall be shown to nobody."""
+def secret_lines(
+    values: Mapping[str, bytes], *names: str, public: Container[str] = ()
+) -> tuple[str, ...]:
+    """The text of each key; all must be there, and but for the `public` be shown to nobody.
+
+    A name like `minio` is public: hidden, it would go missing in every other message, too.
+    """
     lines = tuple(_line(values, name) for name in names)
     missing = [name for name, line in zip(names, lines, strict=True) if not line]
     if missing:
         raise InvalidCredentials(f"the Secret has no {' and no '.join(missing)}")
-    for line in lines:
-        register(line)
+    for name, line in zip(names, lines, strict=True):
+        if name not in public:
+            register(line)
     return lines
 
 

@@ -284,3 +284,13 @@ def test_an_older_object_that_breaks_the_rules_stalls(
         require_sane_sts(stored)
 
     assert caught.value.reason == "InvalidSTSConfiguration"
+
+
+async def test_the_name_of_a_key_hides_no_word(service: SourceService, s3: S3Server) -> None:
+    await s3.bucket("shop", {"a": "a"})
+    await service.secret("named", accesskey="127.0.0.1", secretkey="canary-secret")
+
+    await a_bucket(service, s3, secretRef={"name": "named"})
+    failed = await service.not_ready("Bucket", "shop", "BucketOperationFailed")
+
+    assert s3.address in condition(failed, "FetchFailed")["message"]

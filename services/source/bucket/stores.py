@@ -188,11 +188,11 @@ def _s3(place: _Place, keys: AwsKeys | None) -> Opener:
 
 
 def _static_keys(values: Values) -> AwsKeys:
-    return AwsKeys(*secret_lines(values, "accesskey", "secretkey"))
+    return AwsKeys(*secret_lines(values, "accesskey", "secretkey", public=("accesskey",)))
 
 
 def _ldap_login(values: Values) -> tuple[str, ...]:
-    return secret_lines(values, "username", "password")
+    return secret_lines(values, "username", "password", public=("username",))
 
 
 def _service_account_key(values: Values) -> str:
