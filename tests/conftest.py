@@ -1,5 +1,6 @@
 """Fixtures of the real kind: one control plane a session, a namespace a test."""
 
+import copy
 import itertools
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -10,6 +11,7 @@ import pytest
 from penstock.demo.stage import Stage
 from penstock.local.cluster_setup import prepare
 from penstock.local.control_plane import ControlPlane
+from shared import redaction
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Gvk
 from shared.resources.registry import KINDS
@@ -56,6 +58,12 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     """A stage of the test's own: environment, Git server, webhook; about ten seconds to stand."""
     async with held(Stage.standing(tmp_path)) as stage:
         yield stage
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_one_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test registers as a secret is an ordinary word to the next."""
+    monkeypatch.setattr(redaction, "_registry", copy.deepcopy(redaction._registry))
 
 
 @pytest.fixture

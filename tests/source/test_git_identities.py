@@ -18,6 +18,7 @@ from shared.resources.meta import NamespacedName
 from shared.resources.source import GitRepository
 from tests.source.conftest import Tools
 from tests.support.minimal import minimal
+from tests.support.source_service import SourceService, condition
 
 GATE = "ObjectLevelWorkloadIdentity"
 FOREVER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -37,10 +38,8 @@ def a_repository(namespace: str = "ns", **spec: Any) -> GitRepository:
     return msgspec.convert(minimal("GitRepository", namespace, **spec), GitRepository)
 
 
-def remotes(
-    tools: Tools, cluster: Cluster, clouds: MemoryClouds, gates: frozenset[str] = frozenset()
-) -> GitRemotes:
-    return GitRemotes(ReferencedSecrets(cluster), GitHubApps(tools.web), clouds, gates)
+def remotes(tools: Tools, cluster: Cluster, clouds: MemoryClouds) -> GitRemotes:
+    return GitRemotes(ReferencedSecrets(cluster), GitHubApps(tools.web), clouds)
 
 
 @pytest.mark.parametrize(
@@ -65,17 +64,23 @@ async def test_a_cloud_gives_the_login(
     assert asked.service_account is None
 
 
-async def test_an_account_of_the_objects_own_needs_the_gate(tools: Tools, cluster: Cluster) -> None:
+async def test_an_account_of_the_objects_own_is_asked_for(tools: Tools, cluster: Cluster) -> None:
     clouds = MemoryClouds(Bearer("token"))
     repository = a_repository(provider="azure", serviceAccountName="robot")
 
-    with pytest.raises(FetchStalled, match=GATE) as stalled:
-        await remotes(tools, cluster, clouds).of(repository, fresh=False)
-    assert stalled.value.reason == "FeatureGateDisabled"
-    assert clouds.asked == []
+    await remotes(tools, cluster, clouds).of(repository, fresh=False)
 
-    await remotes(tools, cluster, clouds, frozenset({GATE})).of(repository, fresh=False)
     assert clouds.asked[0].service_account == NamespacedName("ns", "robot")
+
+
+async def test_an_account_of_the_objects_own_needs_the_gate(service: SourceService) -> None:
+    spec = {"provider": "azure", "serviceAccountName": "robot"}
+    await service.apply("GitRepository", "shop", url="https://dev.azure.com/o/p/_git/r", **spec)
+
+    stored = await service.not_ready("GitRepository", "shop", "FeatureGateDisabled")
+
+    assert GATE in condition(stored, "FetchFailed")["message"]
+    assert condition(stored, "Stalled")["status"] == "True"
 
 
 @pytest.mark.parametrize(
@@ -93,9 +98,7 @@ async def test_what_makes_no_sense_stalls(
     clouds = MemoryClouds(Bearer("token"))
 
     with pytest.raises(FetchStalled) as stalled:
-        await remotes(tools, cluster, clouds, frozenset({GATE})).of(
-            a_repository(**spec), fresh=False
-        )
+        await remotes(tools, cluster, clouds).of(a_repository(**spec), fresh=False)
 
     assert stalled.value.reason == "InvalidProviderConfiguration"
 

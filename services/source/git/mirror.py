@@ -242,7 +242,7 @@ class Mirror:
         depth = _FULL_HISTORY if self.place.full_history else "--depth=1"
         try:
             await self._fetch_refs(remote, depth, [f"+{name}:{_local_name(name)}"], deadline)
-        except GitTimeout:
+        except (GitTimeout, GitRefused):
             raise
         except GitError as error:
             if not (_OBJECT_ID.fullmatch(name) and _GIVES_NO_IDS.search(str(error))):

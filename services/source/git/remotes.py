@@ -1,12 +1,11 @@
 """From a GitRepository to the server that it names: who we are there, and through which proxy."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal, Protocol
 
 from services.source.cloud import CloudToken, TokenRequest
-from services.source.cloud.identities import OBJECT_LEVEL
 from services.source.endings import FetchFailed, FetchStalled
 from services.source.git.github_app import GitHubApps, Way
 from services.source.git.remote import InvalidUrl, Remote, remote_of, require_certificates
@@ -39,26 +38,22 @@ class CloudTokens(Protocol):
 
 
 class GitRemotes:
-    """`gates` are the feature gates that are open."""
-
     def __init__(
         self,
         secrets: ReferencedSecrets,
         apps: GitHubApps,
         clouds: CloudTokens,
-        gates: Container[str] = frozenset(),
     ) -> None:
         self._secrets = secrets
         self._apps = apps
         self._clouds = clouds
-        self._gates = gates
 
     async def of(self, repository: GitRepository, *, fresh: bool) -> Remote:
         """`fresh` reads the Secrets again.
 
         Raises FetchFailed and FetchStalled.
         """
-        self._require_sense(repository)
+        _require_sense(repository)
         proxy = await self._proxy(repository, fresh=fresh)
         values = await self._values(repository, repository.spec.secret_ref, fresh=fresh)
         try:
@@ -69,19 +64,6 @@ class GitRemotes:
         except InvalidCredentials as error:
             raise _unusable(repository, error) from error
         return remote
-
-    def _require_sense(self, repository: GitRepository) -> None:
-        spec = repository.spec
-        provider = spec.provider or "generic"
-        if provider == "github" and spec.secret_ref is None:
-            raise _invalid_provider("github needs a Secret with the keys of a GitHub App")
-        if provider != "generic" and spec.url.startswith("ssh:"):
-            raise _invalid_provider(f"{provider} is for https; spec.url is ssh")
-        if spec.service_account_name and provider not in _CLOUDS:
-            raise _invalid_provider(f"{provider} has no use for spec.serviceAccountName")
-        if spec.service_account_name and OBJECT_LEVEL not in self._gates:
-            problem = f"spec.serviceAccountName needs the feature gate {OBJECT_LEVEL}"
-            raise FetchStalled(problem, reason="FeatureGateDisabled")
 
     async def _proxy(self, repository: GitRepository, *, fresh: bool) -> Proxy | None:
         reference = repository.spec.proxy_secret_ref
@@ -159,6 +141,17 @@ def timeout_of(repository: GitRepository) -> timedelta:
         return parse_duration(repository.spec.timeout)
     except InvalidDurationError as error:
         raise FetchStalled(f"spec.timeout: {error}", reason="InvalidSpec") from error
+
+
+def _require_sense(repository: GitRepository) -> None:
+    spec = repository.spec
+    provider = spec.provider or "generic"
+    if provider == "github" and spec.secret_ref is None:
+        raise _invalid_provider("github needs a Secret with the keys of a GitHub App")
+    if provider != "generic" and spec.url.startswith("ssh:"):
+        raise _invalid_provider(f"{provider} is for https; spec.url is ssh")
+    if spec.service_account_name and provider not in _CLOUDS:
+        raise _invalid_provider(f"{provider} has no use for spec.serviceAccountName")
 
 
 async def _require_keys(remote: Remote) -> None:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from services.source.endings import FetchFailed
 from services.source.git.reference import Target, resolve
-from services.source.git.refs import GitRefs
-from services.source.git.remote import Remote
+from services.source.git.refs import GitRefs, RefsError
+from services.source.git.remote import InvalidUrl, Remote
 from services.source.git.remotes import GitRemotes, timeout_of
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from shared.resources.source import GitRepository
@@ -45,9 +45,11 @@ class GitUpstreams:
     async def beside(self, parent: Remote, url: str, deadline: timedelta) -> Remote:
         """Where another repository is, that this one's content names: a submodule.
 
-        Its server hears our credentials only if it is the parent's server. Raises RefsError, and
-        ValueError for an address that cannot be used.
+        Its server hears our login only if it is the parent's server. Raises RefsError.
         """
-        remote = parent.at(url)
+        try:
+            remote = parent.at(url)
+        except InvalidUrl as error:
+            raise RefsError(str(error)) from error
         await self._refs.matching(remote, ["HEAD"], deadline)
         return self._refs.place_of(remote)

@@ -24,7 +24,7 @@ def git_controller(
     means: Means, caches: Caches, doors: Doors, mirrors: Mirrors
 ) -> Controller[GitRepository]:
     apps = GitHubApps(means.web)
-    remotes = GitRemotes(doors.secrets, apps, doors.clouds, means.gates)
+    remotes = GitRemotes(doors.secrets, apps, doors.clouds)
     tools = GitTools(
         GitUpstreams(remotes, GitRefs(means.web, means.ssh)),
         mirrors,
