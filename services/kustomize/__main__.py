@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.kustomize.keeping import NAME, Means, keeping_kustomizations
+from services.kustomize.keeping import FETCHED, NAME, SOURCES, Means, keeping_kustomizations
 from shared.artifact_hints import ArtifactHints
 from shared.ready_news import ReadyNews
 from shared.rendering_doors import rendering_doors
@@ -25,6 +25,7 @@ async def start(settings: Settings) -> None:
             artifacts=doors.artifacts,
             concurrent=settings.concurrent or CONCURRENT,
             cross_namespace=not settings.no_cross_namespace_refs,
+            sources=SOURCES if settings.feature_gates.get("ExternalArtifact", True) else FETCHED,
         )
         async with keeping_kustomizations(means) as keeping, asyncio.TaskGroup() as group:
             controller, caches = keeping

@@ -34,7 +34,7 @@ NAME = "kustomize-controller"
 STATUS_MANAGER = "gotk-kustomize-controller"
 CONCURRENT = 16
 FETCHED = (GitRepository, OCIRepository, Bucket)
-SOURCES = (*FETCHED, ExternalArtifact)  # Flux has a gate before the last; ours is open
+SOURCES = (*FETCHED, ExternalArtifact)  # the last behind Flux's gate, which is open here
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,8 @@ from services.source.announcements import announce_artifacts
 from services.source.artifact_blobs import copies_of
 from services.source.file_server import file_server
 from services.source.generator.external_artifacts import MANAGER as WATCHER
-from services.source.git.ssh_address import SshAlgorithms
-from services.source.helm.limits import HelmLimits
 from services.source.keeping import controllers_of
-from services.source.means import CONCURRENT, NAME, Caches, Means
+from services.source.means import NAME, Caches, Means
 from services.source.storage import storage_of
 from services.source.web_client import WebClient
 from shared.bus import Bus
@@ -38,22 +36,13 @@ async def start(settings: Settings) -> None:
         recorder.also_as(cluster, WATCHER) as watcher_recorder,
         WebClient.open() as web,
     ):
-        means = Means(
+        means = Means.of(
+            settings,
             cluster=cluster,
             recorder=recorder,
             watcher_recorder=watcher_recorder,
             storage=storage,
             web=web,
-            state=settings.state,
-            helm=HelmLimits(
-                index=settings.helm_index_max_size,
-                chart=settings.helm_chart_max_size,
-                file=settings.helm_chart_file_max_size,
-            ),
-            concurrent=settings.concurrent or CONCURRENT,
-            cross_namespace=not settings.no_cross_namespace_refs,
-            ssh=SshAlgorithms(settings.ssh_kex_algos, settings.ssh_hostkey_algos),
-            gates=settings.open_gates,
         )
         caches = Caches.of(cluster)
         keeping = controllers_of(means, caches)

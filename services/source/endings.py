@@ -37,13 +37,6 @@ class FetchFailed(Failed):
         super().__init__(message, reason=reason, retry_after=retry_after, conditions=conditions)
 
 
-class FetchWaiting(Waiting):
-    """Another object of ours has to be there first."""
-
-    def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message, reason=reason, conditions=_only(FETCH_FAILED, reason, message))
-
-
 class FetchStalled(Stalled):
     """The spec asks for what cannot be."""
 

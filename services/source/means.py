@@ -29,6 +29,7 @@ from shared.resources.source import (
     OCIRepository,
 )
 from shared.run import Recorder
+from shared.settings import Settings
 
 NAME = "source-controller"
 CONCURRENT = 16  # runs; what they wait for (servers, git processes) has bounds of its own
@@ -49,6 +50,24 @@ class Means:
     gates: frozenset[str] = frozenset()
     concurrent: int = CONCURRENT
     cross_namespace: bool = True
+
+    @classmethod
+    def of(cls, settings: Settings, **doors: Any) -> "Means":
+        """`doors`: what has to be open already: cluster, recorders, storage, web."""
+        limits = HelmLimits(
+            index=settings.helm_index_max_size,
+            chart=settings.helm_chart_max_size,
+            file=settings.helm_chart_file_max_size,
+        )
+        return cls(
+            state=settings.state,
+            helm=limits,
+            ssh=SshAlgorithms(settings.ssh_kex_algos, settings.ssh_hostkey_algos),
+            gates=settings.open_gates,
+            concurrent=settings.concurrent or CONCURRENT,
+            cross_namespace=not settings.no_cross_namespace_refs,
+            **doors,
+        )
 
 
 class Caches(NamedTuple):

@@ -136,8 +136,8 @@ async def test_new_ignore_rules_in_the_bucket_count_at_once(
     await s3.remove("shop", ".sourceignore")
     gone = await service.request("Bucket", "shop", "3")
 
-    assert set(await service.files(left_out)) == {"a.yaml", ".sourceignore"}
-    assert set(await service.files(replaced)) == {"b.yaml", ".sourceignore"}
+    assert set(await service.files(left_out)) == {"a.yaml"}
+    assert set(await service.files(replaced)) == {"b.yaml"}
     assert set(await service.files(gone)) == {"a.yaml", "b.yaml"}
 
 
@@ -247,7 +247,7 @@ async def test_rules_that_mend_a_bucket_are_seen_while_it_is_broken(
     mended = await service.request("Bucket", "shop", "2")
 
     assert condition(broken, "Ready")["reason"] == "BucketOperationFailed"
-    assert set(await service.files(mended)) == {"fine.yaml", ".sourceignore"}
+    assert set(await service.files(mended)) == {"fine.yaml"}
 
 
 async def test_a_deleted_bucket_leaves_nothing(service: SourceService, s3: S3Server) -> None:

@@ -92,8 +92,8 @@ class _Kept:
     def take(self, objects: Iterable[StoredObject]) -> None:
         for found in objects:
             if found.key == SOURCE_IGNORE:
-                self.ignore_etag = found.etag
-            if not found.key.endswith("/") and not self._rules.exclude(found.key):
+                self.ignore_etag = found.etag  # it says what goes in, and does not go in
+            elif not found.key.endswith("/") and not self._rules.exclude(found.key):
                 self._keep(found)
 
     def in_order(self) -> list[StoredObject]:

@@ -1,7 +1,7 @@
-"""`spec.sparseCheckout`: the directories that an artifact holds, as git's cone mode means them.
+"""`spec.sparseCheckout`: the directories that an artifact holds, and nothing beside them.
 
-All files below the directories, and the files that lie directly in a directory on the way there: at
-least those at the root, so that a `.sourceignore` there keeps its meaning.
+Other than in git's cone mode, the files on the way there stay out, as in Flux: a Kustomization of
+the root would apply them, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,15 +20,12 @@ class SparseCheckout:
 
     def wants(self, path: str) -> bool:
         """This file."""
-        return self.reaches(path.rpartition("/")[0])
+        directory = path.rpartition("/")[0]
+        return not self.directories or any(above in self._listed for above in _upwards(directory))
 
     def reaches(self, directory: str) -> bool:
-        """Something that is in this directory."""
-        return (
-            not self.directories
-            or directory in self._on_the_way
-            or any(above in self._listed for above in _upwards(directory))
-        )
+        """Something below this directory."""
+        return self.wants(f"{directory}/") or directory in self._on_the_way
 
     def inside(self, prefix: str) -> dict[str, str]:
         """The directories that lie below the prefix ("" or with its slash): there -> as listed."""

@@ -20,8 +20,8 @@ from services.source.current_artifact import (
 )
 from services.source.endings import (
     ARTIFACT_IN_STORAGE,
+    FetchFailed,
     FetchStalled,
-    FetchWaiting,
     outdated,
     stored,
 )
@@ -96,12 +96,12 @@ class HelmChartReconciler:
                 raise FetchStalled(problem, reason="UnsupportedSourceKind")
         if source is None:
             problem = f"{reference.kind} {key} not found"
-            raise FetchWaiting(problem, reason="SourceUnavailable")
+            raise FetchFailed(problem, reason="SourceUnavailable")
         if isinstance(source, HelmRepository) and source.spec.type == OCI:
             return source, None
         if source.status.artifact is None:
             problem = f"no artifact available for {reference.kind} source '{reference.name}'"
-            raise FetchWaiting(problem, reason="NoSourceArtifact")
+            raise FetchFailed(problem, reason="NoSourceArtifact")
         return source, source.status.artifact
 
     async def _candidate(
