@@ -191,5 +191,6 @@ async def test_charts_of_one_commit_share_what_they_read(tools: Tools) -> None:
     packed = await asyncio.gather(first.package(), second.package())
     assert [each.packaged for each in packed] == [True, True]
     del first, second
+    await eventually(lambda: not local._trees)  # a thread may hold it for a moment
     with pytest.raises(FetchFailed, match="cannot be read"):
         await local.candidate(charts[0], repository, artifact)
