@@ -15,13 +15,13 @@ from pathlib import Path
 
 from penstock.demo.stage import Stage
 from penstock.local.git_repository import Repository
-from penstock.local.wishes import Wishes
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Gvk, Manifest, ObjectRef
 from shared.cluster.watch_cache import WatchCache
 from tests.bench.counting_proxy import CountingProxy, counting
 from tests.bench.observing import is_ready, named, until, watching
 from tests.bench.report import Figure, Report, median, spread
+from tests.bench.standing import alone
 from tests.bench.workloads import NAMESPACE, SOURCE, git_repository
 from tests.support.processes import processor_ticks
 
@@ -135,19 +135,10 @@ async def measure_idle(stage: Stage, report: Report) -> None:
     await stage.clear(NAMESPACE)
 
 
-async def bench(folder: Path, chosen: list[str]) -> bool:
-    report = Report()
-    async with Stage.standing(folder, Wishes(services=("source",))) as stage:
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        await stage.cluster.apply(namespace, manager="bench")
-        if chosen != ["idle"]:
-            await measure_change(stage, report)
-        if chosen != ["change"]:
-            await measure_idle(stage, report)
-    report.show()
-    return report.all_met
+async def measure(stage: Stage, report: Report) -> None:
+    await measure_change(stage, report)
+    await measure_idle(stage, report)
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
-        sys.exit(0 if asyncio.run(bench(Path(name), sys.argv[1:])) else 1)
+    alone({"change": measure_change, "idle": measure_idle}.get(sys.argv[-1], measure))

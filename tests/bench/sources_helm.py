@@ -4,17 +4,14 @@
 """
 
 import asyncio
-import sys
-import tempfile
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 from penstock.demo.stage import Stage
-from penstock.local.wishes import Wishes
 from shared.cluster.objects import Gvk, Manifest
 from tests.bench.observing import is_ready, until, watching
 from tests.bench.report import Figure, Report
+from tests.bench.standing import alone
 from tests.bench.workloads import NAMESPACE, SOURCE, an_object
 from tests.support.chart_server import ChartServer, chart_server
 from tests.support.charts import a_chart
@@ -97,16 +94,5 @@ def _ready(objects: Iterable[Manifest], count: int) -> bool:
     return len(states) == count and all(states)
 
 
-async def alone(folder: Path) -> bool:
-    report = Report()
-    async with Stage.standing(folder / "stage", Wishes(services=("source",))) as stage:
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        await stage.cluster.apply(namespace, manager="bench")
-        await measure(stage, report)
-    report.show()
-    return report.all_met
-
-
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
-        sys.exit(0 if asyncio.run(alone(Path(name))) else 1)
+    alone(measure)

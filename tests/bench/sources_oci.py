@@ -4,18 +4,16 @@
 """
 
 import asyncio
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 from penstock.demo.stage import Stage
-from penstock.local.wishes import Wishes
 from shared.cluster.objects import Gvk, Manifest
 from tests.bench.observing import is_ready, until, watching
 from tests.bench.report import Figure, Report
+from tests.bench.standing import alone
 from tests.bench.workloads import NAMESPACE, SOURCE, an_object
 from tests.support.footprint import footprint_of
 from tests.support.processes import processor_ticks
@@ -28,7 +26,8 @@ MIB = 2**20
 OCI_REPOSITORY = Gvk(SOURCE, "OCIRepository")
 
 
-async def measure(stage: Stage, report: Report, folder: Path) -> None:
+async def measure(stage: Stage, report: Report) -> None:
+    folder = stage.git.folder.parent / "registry"
     pid = stage.environment.process("source").pid
     assert pid is not None
     async with (
@@ -91,16 +90,5 @@ def _all_ready(objects: Iterable[Manifest]) -> bool:
     return len(states) == COUNT and all(states)
 
 
-async def alone(folder: Path) -> bool:
-    report = Report()
-    async with Stage.standing(folder / "stage", Wishes(services=("source",))) as stage:
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        await stage.cluster.apply(namespace, manager="bench")
-        await measure(stage, report, folder / "registry")
-    report.show()
-    return report.all_met
-
-
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
-        sys.exit(0 if asyncio.run(alone(Path(name))) else 1)
+    alone(measure)

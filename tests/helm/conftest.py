@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import pytest
@@ -21,35 +21,13 @@ from shared.cluster.client import Cluster
 from shared.cluster.objects import Gvk, Manifest, ObjectRef
 from shared.engine import Engine
 from shared.resources.helm import HelmRelease
-from shared.resources.meta import NamespacedName, Resource
 from shared.resources.source import HelmChart
 from tests.support.artifacts import ArtifactServer
 from tests.support.eventually import eventually
 from tests.support.gate import Gate
 from tests.support.helm_releases import helm_release_manifest
 from tests.support.holding import held
-
-
-class Told(NamedTuple):
-    key: NamespacedName
-    severity: str
-    reason: str
-    message: str
-    metadata: Mapping[str, str]
-
-
-class MemoryRecorder(list[Told]):
-    """Keeps what was told."""
-
-    def record(
-        self,
-        resource: Resource[Any, Any],
-        severity: str,
-        reason: str,
-        message: str,
-        metadata: Mapping[str, str],
-    ) -> None:
-        self.append(Told(resource.key, severity, reason, message, metadata))
+from tests.support.memory_recorder import MemoryRecorder
 
 
 @dataclass

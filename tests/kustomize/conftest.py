@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
@@ -19,11 +19,12 @@ from shared.archive import Entry, pack
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Gvk, Manifest, ObjectRef
 from shared.engine import Engine
-from shared.resources.meta import Artifact, Resource
+from shared.resources.meta import Artifact
 from tests.support.eventually import eventually
 from tests.support.gate import Gate
 from tests.support.holding import held
 from tests.support.honest import broken_rules
+from tests.support.memory_recorder import MemoryRecorder
 
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io/v1"
 SOURCE = "source.toolkit.fluxcd.io/v1"
@@ -36,35 +37,6 @@ SPECS: dict[str, dict[str, Any]] = {
 }
 
 _revisions = itertools.count(1)
-
-
-class Told(NamedTuple):
-    name: str
-    severity: str
-    reason: str
-    message: str
-    metadata: Mapping[str, str]
-
-
-class Memory:
-    """A recorder that remembers."""
-
-    def __init__(self) -> None:
-        self.events: list[Told] = []
-
-    def record(
-        self,
-        resource: Resource[Any, Any],
-        severity: str,
-        reason: str,
-        message: str,
-        metadata: Mapping[str, str],
-    ) -> None:
-        told = Told(resource.metadata.name, severity, reason, message, dict(metadata))
-        self.events.append(told)
-
-    def of(self, name: str, reason: str) -> list[str]:
-        return [each.message for each in self.events if (each.name, each.reason) == (name, reason)]
 
 
 @dataclass
@@ -92,7 +64,7 @@ class World:
     namespace: str
     folder: Folder
     gate: Gate  # between the service and the API server
-    recorder: Memory = field(default_factory=Memory)
+    recorder: MemoryRecorder = field(default_factory=MemoryRecorder)
 
     async def publish(
         self, files: Mapping[str, str], source: str = "shop", kind: str = "GitRepository"

@@ -138,7 +138,7 @@ async def test_a_chain_does_not_turn_unready_with_a_commit(world: World) -> None
         "apps", path="./apps", targetNamespace=world.namespace, dependsOn=[{"name": "base"}]
     )
     await world.applied("apps", first)
-    world.recorder.events.clear()
+    world.recorder.clear()
 
     second = await world.publish(files("2"))
     await world.applied("apps", second)

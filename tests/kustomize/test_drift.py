@@ -28,7 +28,7 @@ async def test_a_changed_deployment_is_put_back_at_once(world: World) -> None:
         lambda: world.recorder.of("apps", "Progressing"),
         lambda told: told.count(f"Deployment/{world.namespace}/web configured") == 1,
     )
-    (told,) = [each for each in world.recorder.events if "drift" in each.metadata]
+    (told,) = [each for each in world.recorder if "drift" in each.metadata]
     assert told.metadata["drift"] == (
         f"Deployment/{world.namespace}/web changed by kubectl-edit "
         "(spec.template.spec.containers[name=web].image)"

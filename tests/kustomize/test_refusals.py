@@ -83,7 +83,7 @@ async def test_a_refused_secret_shows_no_value(world: World) -> None:
 
         assert "Secret/" in ready["message"]
         assert CANARY not in str(await world.status(name))
-    assert not [told for told in world.recorder.events if CANARY in str(told)]
+    assert not [told for told in world.recorder if CANARY in str(told)]
 
 
 async def test_an_object_without_a_namespace_is_refused_with_the_remedy(world: World) -> None:

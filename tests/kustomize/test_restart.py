@@ -116,7 +116,7 @@ async def test_a_restart_changes_nothing_and_tells_nothing(
     async with serving(world, engine):
         await world.applied("apps", revision)
     before = await _versions(world)
-    world.recorder.events.clear()
+    world.recorder.clear()
     applies = world.gate.count("PATCH /api/v1/")
 
     async with serving(world, engine):

@@ -20,7 +20,7 @@ async def test_a_first_sync_tells_what_it_did(world: World) -> None:
     assert entry["totalReconciliations"] == 1
     assert entry["metadata"] == {"revision": revision}
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", entry["digest"])
-    applied, finished = world.recorder.events
+    applied, finished = world.recorder
     assert applied.message == (
         f"ConfigMap/{world.namespace}/a created\nConfigMap/{world.namespace}/b created"
     )
@@ -33,7 +33,7 @@ async def test_a_failure_is_told_once_with_its_revision(world: World) -> None:
     revision = await world.publish({"a.yaml": "kind: [broken\n"})
     await world.create("apps", targetNamespace=world.namespace, retryInterval="100ms")
     await world.ready_is("apps", "BuildFailed")
-    attempts = world.recorder.events.copy()
+    attempts = list(world.recorder)
     await eventually(
         lambda: world.status("apps"), lambda status: status["lastAttemptedRevision"] == revision
     )

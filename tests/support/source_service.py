@@ -1,11 +1,11 @@
 """The source service on a real API server, in this process, for one namespace of one test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import yaml
@@ -23,33 +23,14 @@ from shared.artifact import fetch
 from shared.bus import Bus
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest, ObjectRef
-from shared.resources.meta import Artifact, Resource
+from shared.resources.meta import Artifact
 from shared.resources.registry import kind_of
 from tests.support.counted import counted
 from tests.support.eventually import eventually
 from tests.support.gate import Gate
+from tests.support.memory_recorder import MemoryRecorder
 
 SOURCE = "source.toolkit.fluxcd.io/v1"
-
-
-class Told(NamedTuple):
-    name: str
-    severity: str
-    reason: str
-    message: str
-    metadata: Mapping[str, str]
-
-
-class MemoryRecorder(list[Told]):
-    def record(
-        self,
-        resource: Resource[Any, Any],
-        severity: str,
-        reason: str,
-        message: str,
-        metadata: Mapping[str, str],
-    ) -> None:
-        self.append(Told(resource.metadata.name, severity, reason, message, dict(metadata)))
 
 
 @dataclass
