@@ -9,11 +9,8 @@ import asyncio
 import os
 import ssl
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import yaml
 
@@ -25,7 +22,7 @@ from penstock.local.ports import LOOPBACK, PortBook
 from penstock.local.private_files import private_folder, write_private
 from penstock.local.probes import http_answers
 from penstock.local.supervised import Probe, Program, Supervised
-from penstock.local.supervisor import Supervisor
+from penstock.local.supervised_part import SupervisedPart
 from penstock.lockfile import CHECKOUT
 from penstock.toolchain import binary
 from shared.cluster.client import Cluster
@@ -48,7 +45,7 @@ AUDIT_POLICY = {
 }
 
 
-class ControlPlane:
+class ControlPlane(SupervisedPart):
     """With `controllers` off there are etcd and the API server alone: enough for most tests."""
 
     def __init__(
@@ -60,7 +57,7 @@ class ControlPlane:
         port: int | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self.folder = folder.absolute()
+        super().__init__(folder, changed)
         self._identities = Identities(self.folder)
         self.kubeconfig = self._identities.kubeconfig("admin")
         self.audit_log = self.folder / "audit.log"
@@ -69,30 +66,11 @@ class ControlPlane:
         self._controllers = controllers
         self._audit = audit
         self._wished_port = port
-        self.supervisor = Supervisor(changed)
-        self._stack = AsyncExitStack()
 
-    async def __aenter__(self) -> Self:
-        private_folder(self.folder)
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.supervisor)
-            await self._start_api()
-            if self._controllers:
-                await self._start_controllers()
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._stack.__aexit__(kind, error, trace)
-
-    @property
-    def processes(self) -> tuple[Supervised, ...]:
-        return self.supervisor.processes
+    async def _start(self) -> None:
+        await self._start_api()
+        if self._controllers:
+            await self._start_controllers()
 
     @property
     def _keys(self) -> Certificates:

@@ -9,17 +9,14 @@ import secrets
 import shutil
 import sysconfig
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from penstock.local.ports import LOOPBACK, PortBook
 from penstock.local.private_files import private_folder, write_private
 from penstock.local.probes import greets
-from penstock.local.supervised import NotReady, Program, Supervised
-from penstock.local.supervisor import Supervisor
+from penstock.local.supervised import NotReady, Program
+from penstock.local.supervised_part import SupervisedPart
 from penstock.lockfile import CHECKOUT
 
 ACCOUNTS = CHECKOUT / "deploy" / "base" / "nats" / "accounts.conf"
@@ -40,7 +37,7 @@ include accounts.conf
 """
 
 
-class NatsServer:
+class NatsServer(SupervisedPart):
     """`url` and `credentials(user)` are what a client needs."""
 
     def __init__(
@@ -50,31 +47,9 @@ class NatsServer:
         port: int | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self.folder = folder.absolute()
+        super().__init__(folder, changed)
         self.url = ""
         self._wished_port = port
-        self.supervisor = Supervisor(changed)
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        private_folder(self.folder)
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.supervisor)
-            await self._start()
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._stack.__aexit__(kind, error, trace)
-
-    @property
-    def processes(self) -> tuple[Supervised, ...]:
-        return self.supervisor.processes
 
     def credentials(self, user: str) -> Path:
         """A file {"user", "password"}."""
