@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from shared.durations import InvalidDurationError, parse_duration
+from shared.networks import NONE, networks_of
 
 MIB = 1024 * 1024
 Size = Annotated[int, msgspec.Meta(gt=0)]  # in bytes
@@ -52,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     feature_gates: Mapping[str, bool] = msgspec.field(default_factory=dict)
     ssh_kex_algos: tuple[str, ...] = ()  # empty: all that are known to be safe
     ssh_hostkey_algos: tuple[str, ...] = ()
+    forbidden_networks: tuple[str, ...] = ("link-local",)  # as shared.networks reads them
     concurrent: int = 0  # 0: the service's own default
     log_level: str = "info"
 
@@ -110,6 +112,17 @@ def _list(_variable: str, text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _networks(variable: str, text: str) -> list[str]:
+    words = _list(variable, text)
+    if words == [NONE]:
+        return []
+    try:
+        networks_of(words)
+    except ValueError as error:
+        raise SettingError(f"{variable}={text!r}: {error}; `{NONE}` forbids nothing") from error
+    return words
+
+
 def _as_it_is(_variable: str, text: str) -> str:
     return text
 
@@ -124,6 +137,7 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "feature_gates": _gates,
     "ssh_kex_algos": _list,
     "ssh_hostkey_algos": _list,
+    "forbidden_networks": _networks,
 }
 
 

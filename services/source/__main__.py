@@ -8,6 +8,7 @@ from services.source.file_server import file_server
 from services.source.generator.external_artifacts import MANAGER as WATCHER
 from services.source.keeping import controllers_of
 from services.source.means import NAME, Caches, Means
+from services.source.reach import Reach
 from services.source.storage import storage_of
 from services.source.web_client import WebClient
 from shared.bus import Bus
@@ -25,6 +26,7 @@ from shared.subjects import REQUESTS
 async def start(settings: Settings) -> None:
     ready = asyncio.Event()
     storage = storage_of(settings)
+    reach = Reach.of(settings.forbidden_networks)
     async with (
         side_doors(settings, ready.is_set),
         listening(file_server(storage), settings.storage_address),
@@ -34,7 +36,7 @@ async def start(settings: Settings) -> None:
         ) as bus,
         Recorder.open(cluster, bus, controller=NAME, state=settings.state) as recorder,
         recorder.also_as(cluster, WATCHER) as watcher_recorder,
-        WebClient.open() as web,
+        WebClient.open(reach) as web,
     ):
         means = Means.of(
             settings,

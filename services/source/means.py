@@ -13,6 +13,7 @@ from services.source.oci.cloud_registries import CloudRegistries
 from services.source.oci.registry import Registry
 from services.source.oci.signatures import Signatures
 from services.source.oci.visits import RegistryVisits
+from services.source.reach import USUAL, Reach
 from services.source.referenced_secrets import ReferencedSecrets
 from services.source.storage import Storage
 from services.source.web_client import WebClient
@@ -47,6 +48,7 @@ class Means:
     state: Path
     helm: HelmLimits = field(default_factory=HelmLimits)
     ssh: SshAlgorithms = SAFE
+    reach: Reach = USUAL  # as the web's
     gates: frozenset[str] = frozenset()
     concurrent: int = CONCURRENT
     cross_namespace: bool = True
@@ -63,6 +65,7 @@ class Means:
             state=settings.state,
             helm=limits,
             ssh=SshAlgorithms(settings.ssh_kex_algos, settings.ssh_hostkey_algos),
+            reach=Reach.of(settings.forbidden_networks),
             gates=settings.open_gates,
             concurrent=settings.concurrent or CONCURRENT,
             cross_namespace=not settings.no_cross_namespace_refs,
@@ -119,7 +122,7 @@ class Doors(NamedTuple):
     @classmethod
     def of(cls, means: Means) -> "Doors":
         secrets = ReferencedSecrets(means.cluster)
-        clouds = CloudIdentities(means.cluster, means.gates)
+        clouds = CloudIdentities(means.cluster, means.gates, reach=means.reach)
         visits = RegistryVisits(means.cluster, secrets, CloudRegistries(clouds))
         return cls(secrets, clouds, Registry(means.web), visits, Signatures(secrets))
 

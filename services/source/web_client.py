@@ -2,7 +2,7 @@
 
 A redirect never takes credentials to another host, nor anything from https to http. Bodies are
 taken as they are (no transparent decompression), up to the limit of the request: into memory by
-`fetch`, into a file by `download`.
+`fetch`, into a file by `download`. No connection goes where `reach` does not.
 """
 
 import asyncio
@@ -16,7 +16,14 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from services.source.proxies import PROXY_ERRORS, connector, is_socks, proxy_options
+from services.source.proxies import (
+    PROXY_ERRORS,
+    connector,
+    is_socks,
+    proxy_options,
+    reach_for,
+)
+from services.source.reach import USUAL, Reach, cause_of
 from shared.credentials import ANONYMOUS, HttpCredentials, Proxy, Tls
 from shared.redaction import MASK, redact
 
@@ -89,16 +96,17 @@ Take: TypeAlias = Callable[[bytes], Awaitable[object]]
 
 
 class WebClient:
-    def __init__(self, sessions: AsyncExitStack) -> None:
+    def __init__(self, sessions: AsyncExitStack, reach: Reach) -> None:
         self._sessions = sessions
-        self._direct: aiohttp.ClientSession | None = None
+        self._reach = reach
+        self._kept: dict[Reach, aiohttp.ClientSession] = {}
         self._contexts: dict[Tls, ssl.SSLContext] = {}
 
     @classmethod
     @asynccontextmanager
-    async def open(cls) -> AsyncIterator[Self]:
+    async def open(cls, reach: Reach = USUAL) -> AsyncIterator[Self]:
         async with AsyncExitStack() as sessions:
-            yield cls(sessions)
+            yield cls(sessions, reach)
 
     async def fetch(self, request: Request) -> Answer:
         """The answer with status 200, or 304 when the request was conditional; raises WebError."""
@@ -136,7 +144,7 @@ class WebClient:
             headers["Authorization"] = request.credentials.authorization
         try:
             async with (
-                self._session(request.proxy) as session,
+                self._session(request) as session,
                 session.request(
                     request.method or ("GET" if request.body is None else "POST"),
                     request.url,
@@ -158,24 +166,26 @@ class WebClient:
         except aiohttp.InvalidURL as error:
             raise WebError(f"{request.shown}: not a URL") from error
         except (aiohttp.ClientError, *PROXY_ERRORS, OSError, ValueError) as error:
-            raise WebError(f"{request.shown}: {error or type(error).__name__}") from error
+            problem = cause_of(error)
+            raise WebError(f"{request.shown}: {problem or type(error).__name__}") from error
 
     @asynccontextmanager
-    async def _session(self, proxy: Proxy | None) -> AsyncIterator[aiohttp.ClientSession]:
+    async def _session(self, request: Request) -> AsyncIterator[aiohttp.ClientSession]:
         """aiohttp speaks to HTTP proxies by request, to SOCKS proxies by connector.
 
         A SOCKS proxy's is for one request: what stayed open would be as many as a tenant's changes
         of a Secret.
         """
-        if is_socks(proxy):
-            async with _session_on(connector(proxy)) as session:
+        reach = reach_for(request.url, request.proxy, self._reach)
+        if is_socks(request.proxy):
+            async with _session_on(await connector(request.proxy, reach)) as session:
                 yield session
             return
-        if self._direct is None:
+        if reach not in self._kept:
             # A host that hangs holds only its own; still, a thousand sources must not storm one.
-            direct = _session_on(connector(None, limit_per_host=64))
-            self._direct = await self._sessions.enter_async_context(direct)
-        yield self._direct
+            session = _session_on(reach.connector(0, limit_per_host=64))
+            self._kept[reach] = await self._sessions.enter_async_context(session)
+        yield self._kept[reach]
 
     def _context(self, tls: Tls | None) -> ssl.SSLContext | bool:
         if tls is None:

@@ -2,7 +2,7 @@
 
 On sockets of its own a library could be held for as long as a stranger likes to drip bytes. Here
 each request is a coroutine: when the wire closes, at a deadline or because a run was cancelled,
-whoever waits on it is freed at once. Certificates and proxies are as in `web_client`.
+whoever waits on it is freed at once. Certificates, proxies and reach are as in `web_client`.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from services.source.proxies import PROXY_ERRORS, connector, proxy_options
+from services.source.proxies import PROXY_ERRORS, connector, proxy_options, reach_for
+from services.source.reach import EVERYWHERE, USUAL, Reach, cause_of
 from services.source.web_client import CONNECT, USER_AGENT
 from shared.credentials import Proxy, Tls
 from shared.redaction import redact
@@ -51,8 +52,15 @@ class WireError(Exception):
 class Wire:
     """Opened for one errand: its connections and its few threads end with it."""
 
-    def __init__(self, session: aiohttp.ClientSession, tls: Tls | None, proxy: Proxy | None):
-        self._session = session
+    def __init__(
+        self,
+        sessions: Mapping[Reach, aiohttp.ClientSession],
+        tls: Tls | None,
+        proxy: Proxy | None,
+        reach: Reach,
+    ) -> None:
+        self._sessions = sessions
+        self._reach = reach
         self._trust = _context(tls, os.environ.get("SSL_CERT_FILE"))
         self._proxy = proxy
         self._loop = asyncio.get_running_loop()
@@ -62,15 +70,15 @@ class Wire:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, tls: Tls | None = None, proxy: Proxy | None = None) -> AsyncIterator[Self]:
-        """Raises InvalidCredentials for certificates that are none."""
-        async with aiohttp.ClientSession(
-            connector=connector(proxy, limit=THREADS),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT.total_seconds()),
-        ) as session:
-            wire = cls(session, tls, proxy)
+    async def open(
+        cls, tls: Tls | None = None, proxy: Proxy | None = None, reach: Reach = USUAL
+    ) -> AsyncIterator[Self]:
+        """Raises InvalidCredentials for certificates that are none, WireError for the proxy."""
+        async with (
+            _session_on(EVERYWHERE.connector(THREADS, 0)) as anywhere,
+            _session_on(await _connector(proxy, reach)) as session,
+        ):
+            wire = cls({EVERYWHERE: anywhere, reach: session}, tls, proxy, reach)
             try:
                 yield wire
             finally:
@@ -123,7 +131,7 @@ class Wire:
         except CancelledError as error:
             raise WireError(url, "no complete answer in time") from error
         except (aiohttp.ClientError, *PROXY_ERRORS, OSError, ValueError) as error:
-            raise WireError(url, error or type(error).__name__) from error
+            raise WireError(url, cause_of(error) or type(error).__name__) from error
 
     async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.current_task()
@@ -141,8 +149,10 @@ class Wire:
         self, method: str, url: str, headers: Mapping[str, str], body: Any
     ) -> aiohttp.ClientResponse:
         place = URL(url, encoded=True)  # what was signed must be what is sent
-        proxy = {} if place.host in OF_THE_NODE else proxy_options(url, self._proxy)
-        return await self._session.request(
+        by_itself = place.host in OF_THE_NODE
+        proxy = {} if by_itself else proxy_options(url, self._proxy)
+        reach = self._reach if by_itself else reach_for(url, self._proxy, self._reach)
+        return await self._sessions[reach].request(
             method,
             place,
             data=body,
@@ -158,6 +168,22 @@ class Wire:
         for task in self._waiting:
             task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _session_on(through: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=through,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT.total_seconds()),
+    )
+
+
+async def _connector(proxy: Proxy | None, reach: Reach) -> aiohttp.BaseConnector:
+    try:
+        return await connector(proxy, reach, limit=THREADS)
+    except PROXY_ERRORS as error:
+        raise WireError(proxy.address if proxy else "", error) from error
 
 
 class _Body(io.RawIOBase):

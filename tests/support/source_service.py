@@ -16,6 +16,7 @@ from services.source.artifact_blobs import ArtifactBlobs, copies_of
 from services.source.file_server import file_server
 from services.source.keeping import Keeping, controllers_of
 from services.source.means import Caches, Means
+from services.source.reach import USUAL
 from services.source.storage import Storage
 from services.source.web_client import WebClient
 from shared.archive import unpack
@@ -152,7 +153,7 @@ class SourceService:
         try:
             async with (
                 Cluster.connect(kubeconfig, agent="source-controller") as cluster,
-                WebClient.open() as http,
+                WebClient.open(different.get("reach", USUAL)) as http,
                 Bus.connect(self.nats_url, service="source") as bus,
             ):
                 means = Means(

@@ -19,6 +19,7 @@ from services.source.bucket.objects import ObjectStore
 from services.source.bucket.place import address_of, require_sane_sts, s3_place, usable_tls
 from services.source.cloud import AwsKeys, CloudIdentities, TokenRequest
 from services.source.cloud.tokens import CloudLogin, Provider
+from services.source.reach import USUAL, Reach
 from services.source.referenced_secrets import ReferencedSecrets, unusable
 from services.source.wire import Wire
 from shared.credentials import (
@@ -45,11 +46,16 @@ class OpenStore(NamedTuple):
 
 class Stores:
     def __init__(
-        self, secrets: ReferencedSecrets, identities: CloudIdentities, ldap: LdapTokens
+        self,
+        secrets: ReferencedSecrets,
+        identities: CloudIdentities,
+        ldap: LdapTokens,
+        reach: Reach = USUAL,
     ) -> None:
         self._secrets = secrets
         self._identities = identities
         self._ldap = ldap
+        self._reach = reach
 
     @asynccontextmanager
     async def opened(self, bucket: Bucket, *, fresh: bool) -> AsyncIterator[OpenStore]:
@@ -60,7 +66,7 @@ class Stores:
         proxy = await known.read(spec.proxy_secret_ref, proxy_credentials)
         place = _Place(bucket, address_of(spec), tls, proxy)
         opener = await self._opener(place, known)
-        async with Wire.open(tls, proxy) as wire:
+        async with Wire.open(tls, proxy, self._reach) as wire:
             yield OpenStore(wire, await wire.call(opener, wire))
 
     async def _opener(self, place: "_Place", known: "_Secrets") -> Opener:

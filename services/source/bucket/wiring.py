@@ -9,6 +9,6 @@ from shared.resources.source import Bucket
 
 
 def bucket_controller(means: Means, caches: Caches, doors: Doors) -> Controller[Bucket]:
-    stores = Stores(doors.secrets, doors.clouds, LdapTokens(means.web))
+    stores = Stores(doors.secrets, doors.clouds, LdapTokens(means.web), means.reach)
     reconciler = BucketReconciler(means.storage, stores)
     return controller_of(means, caches.buckets, Bucket, reconciler)

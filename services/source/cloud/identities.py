@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Container
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
@@ -11,8 +11,15 @@ from typing import assert_never
 from services.source.cloud.accounts import CloudAccount
 from services.source.cloud.audiences import matched
 from services.source.cloud.kept import Expiring, Kept
-from services.source.cloud.tokens import Application, CloudToken, IdentityError, TokenRequest
+from services.source.cloud.tokens import (
+    Application,
+    CloudToken,
+    IdentityError,
+    ManagedIdentity,
+    TokenRequest,
+)
 from services.source.endings import FetchFailed, FetchStalled
+from services.source.reach import EVERYWHERE, USUAL, Reach
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from services.source.wire import Wire, WireError
 from shared.clock import Now, now
@@ -33,9 +40,14 @@ class CloudIdentities:
     """`gates` are the feature gates that are open."""
 
     def __init__(
-        self, cluster: Cluster, gates: Container[str] = frozenset(), now: Now = now
+        self,
+        cluster: Cluster,
+        gates: Container[str] = frozenset(),
+        now: Now = now,
+        reach: Reach = USUAL,
     ) -> None:
         self._cluster = cluster
+        self._reach = reach
         self._gates = gates
         self._now = now
         self._tokens: Kept[TokenRequest, CloudToken] = Kept(now)
@@ -57,7 +69,7 @@ class CloudIdentities:
         """As an application that a Secret names. Raises FetchFailed."""
 
         async def ask() -> Expiring[Bearer]:
-            async with _translated(), Wire.open(proxy=proxy) as wire:
+            async with _translated(), self._wire_of(application, proxy) as wire:
                 await wire.call(import_module, _LIBRARIES["azure"])
                 from services.source.cloud.entra import application_token
 
@@ -68,10 +80,22 @@ class CloudIdentities:
     async def _ask(self, ask: TokenRequest) -> Expiring[CloudToken]:
         account = CloudAccount(self._cluster, ask.service_account) if ask.service_account else None
         # Who the controller is, its own environment says: no proxy of a tenant has a part in that.
-        async with _translated(), Wire.open() as direct, Wire.open(proxy=ask.proxy) as wire:
+        async with (
+            _translated(),
+            Wire.open(reach=EVERYWHERE) as direct,
+            Wire.open(proxy=ask.proxy, reach=self._reach) as wire,
+        ):
             await direct.call(import_module, _LIBRARIES[ask.provider])  # takes a second
             token = await self._of_provider(ask, wire, direct, account)
         return Expiring(token, token.expires_at)
+
+    def _wire_of(
+        self, application: Application, proxy: Proxy | None
+    ) -> AbstractAsyncContextManager[Wire]:
+        """The node itself knows a managed identity, at an address that is no tenant's."""
+        if isinstance(application, ManagedIdentity):
+            return Wire.open(reach=EVERYWHERE)
+        return Wire.open(proxy=proxy, reach=self._reach)
 
     async def _of_provider(
         self, ask: TokenRequest, wire: Wire, direct: Wire, account: CloudAccount | None

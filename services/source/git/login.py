@@ -16,11 +16,14 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from services.source.git.remote import Remote
 from services.source.git.runner import GitError, GitRefused, GitTimeout
 from services.source.git.ssh_address import SshAlgorithms
-from shared.credentials import Proxy, Tls
+from services.source.proxies import proxy_of_process
+from services.source.reach import Reach
+from shared.credentials import PROXY_PORTS, Proxy, Tls
 
 if TYPE_CHECKING:
     from services.source.git.ssh import SshError, UploadPack
@@ -39,28 +42,54 @@ class Access:
 
 
 def access_to(
-    remote: Remote, deadline: timedelta, ssh: SshAlgorithms
+    remote: Remote, deadline: timedelta, ssh: SshAlgorithms, reach: Reach
 ) -> AbstractAsyncContextManager[Access]:
     """Entering and using it raises GitError when the server cannot be reached."""
-    return _over_ssh(remote, deadline, ssh) if remote.ssh else _over_http(remote)
+    if remote.ssh:
+        return _over_ssh(remote, deadline, ssh, reach)
+    return _over_http(remote, deadline, reach)
 
 
 @asynccontextmanager
-async def _over_http(remote: Remote) -> AsyncIterator[Access]:
-    with configuration_for(remote) as configuration:
-        yield Access(remote.url, configuration)
+async def _over_http(remote: Remote, deadline: timedelta, reach: Reach) -> AsyncIterator[Access]:
+    way = await _way(remote, deadline, reach)
+    with _configuration_for(remote) as configuration:
+        yield Access(remote.url, way | configuration)
+
+
+async def _way(remote: Remote, deadline: timedelta, reach: Reach) -> dict[str, str]:
+    """What git connects to, so that it asks nobody else where that is."""
+    if remote.proxy is None and (proxy := proxy_of_process(remote.url)):
+        return {"http.proxy": proxy}
+    first = remote.proxy.address if remote.proxy else remote.url
+    try:
+        async with asyncio.timeout(deadline.total_seconds()):
+            pinned = await _pinned(first, reach)
+    except TimeoutError as error:
+        limit = f"{deadline.total_seconds():g}s"
+        raise GitTimeout(f"{first}: its address was not found within {limit}") from error
+    except OSError as error:
+        raise GitError(f"{first}: {error.strerror or error}") from error
+    way = _proxy(remote.proxy) if remote.proxy else {"http.proxy": ""}
+    return way | {"http.curloptResolve": pinned}
+
+
+async def _pinned(url: str, reach: Reach) -> str:
+    """For every name at this port: curl may read what is one for us as another."""
+    parts = urlsplit(url)
+    port = parts.port or PROXY_PORTS[parts.scheme]
+    hosts = [place.host for place in await reach.places(parts.hostname or "", port)]
+    return f"*:{port}:{','.join(f'[{host}]' if ':' in host else host for host in hosts)}"
 
 
 @contextmanager
-def configuration_for(remote: Remote) -> Iterator[dict[str, str]]:
+def _configuration_for(remote: Remote) -> Iterator[dict[str, str]]:
     """Git's settings; certificates are gone with the context."""
     credentials = remote.credentials
     configuration = {}
     if credentials.authorization:
         header = f"Authorization: {credentials.authorization}"
         configuration[f"http.{remote.url}.extraHeader"] = header
-    if remote.proxy:
-        configuration |= _proxy(remote.proxy)
     with TemporaryDirectory(prefix="penstock-tls-") as folder:
         if credentials.tls:
             configuration |= _certificates(credentials.tls, Path(folder))
@@ -92,12 +121,12 @@ def _certificates(tls: Tls, folder: Path) -> dict[str, str]:
 
 @asynccontextmanager
 async def _over_ssh(
-    remote: Remote, deadline: timedelta, ssh: SshAlgorithms
+    remote: Remote, deadline: timedelta, ssh: SshAlgorithms, reach: Reach
 ) -> AsyncIterator[Access]:
     from services.source.git.ssh import SshError, upload_pack
 
     try:
-        async with upload_pack(remote, deadline, ssh) as there:
+        async with upload_pack(remote, deadline, ssh, reach) as there:
             ours, gits = socket.socketpair()
             with ours, gits:
                 async with _carried(ours, there):

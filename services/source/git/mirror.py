@@ -29,6 +29,7 @@ from services.source.git.remote import Remote
 from services.source.git.remotes import scope_of
 from services.source.git.runner import GitError, GitRefused, GitRunner, GitTimeout, Terms
 from services.source.git.ssh_address import SAFE, SshAlgorithms
+from services.source.reach import USUAL, Reach
 from shared.clock import Now, now
 from shared.resources.source import GitRepository
 
@@ -83,11 +84,13 @@ class Mirrors:
         git: GitRunner,
         now: Now = now,
         ssh: SshAlgorithms = SAFE,
+        reach: Reach = USUAL,
     ) -> None:
         self._folder = folder
         self._now = now
         self.git = git
         self.ssh = ssh
+        self.reach = reach
         self._slots = asyncio.Semaphore(CONCURRENT_FETCHES)
         self._slots_at: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self.fetched: dict[Place, dict[str, str]] = {}  # ids by what was asked for
@@ -146,6 +149,7 @@ class Mirror:
         self._lock = lock
         self._git = shared.git
         self._ssh = shared.ssh
+        self._reach = shared.reach
         self._slot = shared.slot
         self._fetched = shared.fetched.setdefault(place, {})
         self._seen: tuple[Path, ...] = ()
@@ -253,7 +257,7 @@ class Mirror:
     async def _fetch_refs(
         self, remote: Remote, depth: str, refspecs: Sequence[str], deadline: timedelta
     ) -> None:
-        async with access_to(remote, deadline, self._ssh) as access:
+        async with access_to(remote, deadline, self._ssh, self._reach) as access:
             terms = Terms(
                 folder=self.path,
                 deadline=deadline,

@@ -13,6 +13,7 @@ from services.source.git.advertisement import VERSION_2, Ref, advertised, listed
 from services.source.git.pkt_line import FLUSH, ProtocolError, packets
 from services.source.git.remote import Remote
 from services.source.git.ssh_address import SAFE, SshAlgorithms
+from services.source.reach import USUAL, Reach
 from services.source.web_client import Answer, Request, WebClient, WebError
 
 MAX_ANSWER = 32 * 1024 * 1024  # some 400,000 references
@@ -38,9 +39,10 @@ class Endpoint:
 
 
 class GitRefs:
-    def __init__(self, web: WebClient, ssh: SshAlgorithms = SAFE) -> None:
+    def __init__(self, web: WebClient, ssh: SshAlgorithms = SAFE, reach: Reach = USUAL) -> None:
         self._web = web
         self._ssh = ssh
+        self._reach = reach
         self._endpoints: dict[Remote, Endpoint] = {}
 
     async def matching(
@@ -51,7 +53,7 @@ class GitRefs:
             if remote.ssh is not None:
                 from services.source.git.ssh_refs import refs_over_ssh
 
-                return await refs_over_ssh(remote, prefixes, deadline, self._ssh)
+                return await refs_over_ssh(remote, prefixes, deadline, self._ssh, self._reach)
             return await self._ask(remote, prefixes, deadline)
         except WebError as error:
             raise RefsError(str(error), refuses_us=error.refuses_us) from error

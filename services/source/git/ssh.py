@@ -6,6 +6,7 @@ configuration, no agent, no keys. Import this module where it is first needed; a
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -17,6 +18,7 @@ from services.source.git.remote import Remote
 from services.source.git.ssh_address import SshAddress, SshAlgorithms, ssh_address
 from services.source.git.ssh_keys import SshKeys, keys_of
 from services.source.git.ssh_tunnel import TunnelError, tunnel
+from services.source.reach import Reach
 from shared.credentials import InvalidCredentials, SshCredentials
 from shared.redaction import redact
 
@@ -93,7 +95,7 @@ class UploadPack(asyncssh.SSHClientSession[bytes]):
 
 @asynccontextmanager
 async def upload_pack(
-    remote: Remote, deadline: timedelta, algorithms: SshAlgorithms
+    remote: Remote, deadline: timedelta, algorithms: SshAlgorithms, reach: Reach
 ) -> AsyncIterator[UploadPack]:
     """All of it, the caller's part also, has to end within the deadline.
 
@@ -105,7 +107,8 @@ async def upload_pack(
         async with asyncio.timeout(deadline.total_seconds()):
             keys = await keys_of(remote.ssh)
             with _explaining_host_keys(address, keys):
-                connection = await _connected(remote, address, keys, algorithms)
+                sock = await _socket(remote, address, reach)
+                connection = await _connected(sock, remote.ssh, address, keys, algorithms)
             try:
                 there = UploadPack()
                 await connection.create_session(
@@ -116,12 +119,21 @@ async def upload_pack(
                 await _close(connection)
 
 
+async def _socket(remote: Remote, address: SshAddress, reach: Reach) -> socket.socket:
+    if remote.proxy is None:
+        return await reach.connected(address.host, address.port)
+    return await tunnel(remote.proxy, address.host, address.port, reach)
+
+
 async def _connected(
-    remote: Remote, address: SshAddress, keys: SshKeys, algorithms: SshAlgorithms
+    sock: socket.socket,
+    credentials: SshCredentials,
+    address: SshAddress,
+    keys: SshKeys,
+    algorithms: SshAlgorithms,
 ) -> asyncssh.SSHClientConnection:
-    assert remote.ssh  # noqa: S101  (as `remote_of` makes it)
     options: dict[str, Any] = {
-        "username": remote.ssh.user,
+        "username": credentials.user,
         "client_keys": [keys.ours],
         "known_hosts": keys.theirs,
         "preferred_auth": "publickey",
@@ -135,9 +147,6 @@ async def _connected(
         options["kex_algs"] = list(algorithms.key_exchange)
     if algorithms.host_key:
         options["server_host_key_algs"] = list(algorithms.host_key)
-    if remote.proxy is None:
-        return await asyncssh.connect(address.host, address.port, **options)
-    sock = await tunnel(remote.proxy, address.host, address.port)
     try:
         return await asyncssh.connect(address.host, address.port, sock=sock, **options)
     except BaseException:

@@ -14,14 +14,19 @@ from services.source.git.refs import MAX_ANSWER, RefsError
 from services.source.git.remote import Remote
 from services.source.git.ssh import SshError, UploadPack, upload_pack
 from services.source.git.ssh_address import SshAlgorithms
+from services.source.reach import Reach
 
 
 async def refs_over_ssh(
-    remote: Remote, prefixes: Sequence[str], deadline: timedelta, algorithms: SshAlgorithms
+    remote: Remote,
+    prefixes: Sequence[str],
+    deadline: timedelta,
+    algorithms: SshAlgorithms,
+    reach: Reach,
 ) -> list[Ref]:
     """Raises RefsError, and ProtocolError when the other side speaks something else."""
     try:
-        async with upload_pack(remote, deadline, algorithms) as there:
+        async with upload_pack(remote, deadline, algorithms, reach) as there:
             return await _ask(there, prefixes)
     except SshError as error:
         raise RefsError(str(error), refuses_us=error.refuses_us) from error

@@ -7,6 +7,7 @@ import asyncio
 import socket
 from urllib.parse import urlsplit
 
+from services.source.reach import Reach
 from shared.credentials import Proxy
 
 _LONGEST_ANSWER = 16 * 1024
@@ -16,18 +17,18 @@ class TunnelError(Exception):
     """The proxy did not connect us; the message shows its address and no login."""
 
 
-async def tunnel(proxy: Proxy, host: str, port: int) -> socket.socket:
+async def tunnel(proxy: Proxy, host: str, port: int, reach: Reach) -> socket.socket:
     """Raises TunnelError. The caller has a deadline, and closes the socket."""
     parts = urlsplit(proxy.address)
     try:
         if parts.scheme == "socks5":
-            return await _through_socks(proxy, host, port)
-        return await _through_connect(proxy, host, port)
+            return await _through_socks(proxy, host, port, reach)
+        return await _through_connect(proxy, host, port, reach)
     except OSError as error:
         raise TunnelError(f"the proxy {proxy.address}: {error.strerror or error}") from error
 
 
-async def _through_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
+async def _through_socks(proxy: Proxy, host: str, port: int, reach: Reach) -> socket.socket:
     from python_socks import ProxyError, ProxyType
     from python_socks.async_.asyncio import Proxy as Socks
 
@@ -35,7 +36,7 @@ async def _through_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
     login = proxy.login
     socks = Socks(
         ProxyType.SOCKS5,
-        parts.hostname or "",
+        await reach.address(parts.hostname or "", parts.port or 0),
         parts.port or 0,
         login.username if login else None,
         login.password if login else None,
@@ -52,15 +53,11 @@ async def _through_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
 _NO_LIMIT = 24 * 3600.0  # the caller has one
 
 
-async def _through_connect(proxy: Proxy, host: str, port: int) -> socket.socket:
+async def _through_connect(proxy: Proxy, host: str, port: int, reach: Reach) -> socket.socket:
     parts = urlsplit(proxy.address)
     loop = asyncio.get_running_loop()
-    infos = await loop.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
-    family, kind, protocol, _, address = infos[0]
-    sock = socket.socket(family, kind, protocol)
+    sock = await reach.connected(parts.hostname or "", parts.port or 0)
     try:
-        sock.setblocking(False)
-        await loop.sock_connect(sock, address)
         await loop.sock_sendall(sock, _request(proxy, host, port))
         _require_success(await _head(sock), proxy)
     except BaseException:

@@ -17,7 +17,8 @@ from shared.resources.source import GitRepository
 
 
 def mirrors_of(means: Means) -> Mirrors:
-    return Mirrors(means.state / "mirrors", GitRunner(means.state / "home"), ssh=means.ssh)
+    git = GitRunner(means.state / "home")
+    return Mirrors(means.state / "mirrors", git, ssh=means.ssh, reach=means.reach)
 
 
 def git_controller(
@@ -26,7 +27,7 @@ def git_controller(
     apps = GitHubApps(means.web)
     remotes = GitRemotes(doors.secrets, apps, doors.clouds)
     tools = GitTools(
-        GitUpstreams(remotes, GitRefs(means.web, means.ssh)),
+        GitUpstreams(remotes, GitRefs(means.web, means.ssh, means.reach)),
         mirrors,
         GitArchive(mirrors.git),
         GitIncludes(caches.git, means.storage),
