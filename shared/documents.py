@@ -119,7 +119,7 @@ class Builder:
 
     def _node(self, event: Any, depth: int) -> Any:
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event)
+            return self._alias(event, depth)
         before = self._nodes
         self._count(event, 1)
         if event.anchor:
@@ -127,7 +127,7 @@ class Builder:
         if isinstance(event, yaml.ScalarEvent):
             value = self._checked(yaml_scalars.as_json, _scalar(event), event)
         elif depth == 0:
-            raise _error(event, f"nests deeper than {MAX_DEPTH} levels")
+            raise _too_deep(event)
         elif isinstance(event, yaml.MappingStartEvent):
             value = self._mapping(depth - 1)
         else:
@@ -164,7 +164,7 @@ class Builder:
         aliased: str = self._checked(yaml_scalars.key, value, event)
         return aliased
 
-    def _alias(self, event: Any) -> Any:
+    def _alias(self, event: Any, depth: int) -> Any:
         if event.anchor in self._open:
             raise _error(event, "an anchor that contains itself")
         if event.anchor not in self._anchors:
@@ -174,7 +174,7 @@ class Builder:
         self._aliased += size
         if self._aliased > MAX_ALIASED:
             raise _error(event, f"aliases repeat more than {MAX_ALIASED} nodes")
-        return _copy(value)
+        return _copy(value, depth, event)
 
     def _count(self, event: Any, nodes: int) -> None:
         self._nodes += nodes
@@ -224,13 +224,19 @@ def _merge(mapping: dict[str, Any], value: Any, event: Any) -> None:
         mapping.update(one)
 
 
-def _copy(value: Any) -> Any:
-    """Deep, so that an edit of one place does not show at the other."""
+def _copy(value: Any, depth: int, event: Any) -> Any:
+    """Deep, so that an edit of one place does not show at the other, and never too deep."""
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
+        raise _too_deep(event)
     if isinstance(value, dict):
-        return {key: _copy(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_copy(inner) for inner in value]
-    return value
+        return {key: _copy(inner, depth - 1, event) for key, inner in value.items()}
+    return [_copy(inner, depth - 1, event) for inner in value]
+
+
+def _too_deep(event: Any) -> DocumentError:
+    return _error(event, f"nests deeper than {MAX_DEPTH} levels")
 
 
 def _error(event: Any, problem: str) -> DocumentError:

@@ -13,13 +13,15 @@ from urllib.parse import quote
 
 MASK = "***"
 _SHORTEST = 4  # hiding "abc" everywhere would tell more than it hides, and make text unreadable
+_LONGEST_SHOWN = 250
 _MOST = 4096  # registered forms; the least recently registered goes first
 
-_USERINFO = re.compile(r"(?<=://)[^\s/@?#\"'<>]+@")
+_USERINFO = re.compile(r"(?<=://)[^\s/?#\"'<>]+@")
 _AUTHORIZATION = re.compile(
     r"(?i)((?:proxy-)?authorization\b[\"']?\s*[:=]\s*[\"']?(?:(?:basic|bearer|digest|token)\s+)?)"
     r"[^\s\"',;]+"
 )
+_LIKE_A_SCHEME = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:/+)?")
 _SCHEME = re.compile(r"(?i)\b(basic|bearer)\s+[a-z0-9+/_.~-]{12,}=*")
 
 
@@ -57,6 +59,21 @@ def redact(text: str) -> str:
         text = _USERINFO.sub(f"{MASK}@", text)
     text = _AUTHORIZATION.sub(rf"\1{MASK}", text)
     return _SCHEME.sub(rf"\1 {MASK}", text)
+
+
+def shown_address(text: str) -> str:
+    """Quoted, for a message about an address that is none, so that nobody knows its parts.
+
+    All before its last `@` may be a login, also one with a slash in it, or without a scheme before
+    it; what is behind a question mark may open a door by itself.
+    """
+    login, at, place = text.rpartition("@")
+    if at:
+        scheme = _LIKE_A_SCHEME.match(login)
+        place = f"{scheme[0] if scheme else ''}{MASK}@{place}"
+    place, query, _ = place.partition("?")
+    shown = f"{place}?{MASK}" if query else place
+    return redact(repr(shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."))
 
 
 def _forms(secret: str) -> set[str]:

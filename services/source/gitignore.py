@@ -135,15 +135,21 @@ def _class(glob: str, position: int) -> tuple[str, int]:
     start = position
     members = ""
     while position < len(glob) and (glob[position] != "]" or position == start):
-        character, position = glob[position], position + 1
-        if character == "\\":
-            character, position = _escaped(glob, position)
-            members += re.escape(character)
-        else:
-            members += "-" if character == "-" else re.escape(character)
+        member, position = _member(glob, position)
+        members += re.escape(member)
+        if glob[position : position + 1] == "-" and glob[position + 1 : position + 2] != "]":
+            member, position = _member(glob, position + 1)
+            members += f"-{re.escape(member)}"
     if position >= len(glob):
         raise NotAPattern
     return _checked(f"(?!/)[{'^' if negated else ''}{members}]"), position + 1
+
+
+def _member(glob: str, position: int) -> tuple[str, int]:
+    """A character of a class, and what is behind it."""
+    if glob[position : position + 1] == "\\":
+        position += 1
+    return _escaped(glob, position)
 
 
 def _checked(expression: str) -> str:

@@ -41,10 +41,10 @@ class IgnoreRules:
         `implied` False: nothing but what is said, as it is for buckets.
         """
         said = [
-            (folder + "/" if folder else "", _lines(source_ignores[folder].splitlines()))
+            (folder + "/" if folder else "", _lines(source_ignores[folder].split("\n")))
             for folder in sorted(source_ignores)
         ]
-        said.append(("", _lines((spec_ignore or "").splitlines())))
+        said.append(("", _lines((spec_ignore or "").split("\n"))))
         if implied and not any(lines for _, lines in said):
             said = [("", _lines(_DEFAULTS))]
         layers = [("", _lines(_VERSION_CONTROL)), *said] if implied else said

@@ -19,7 +19,7 @@ from shared.credentials import (
     secret_values,
     without_userinfo,
 )
-from shared.redaction import redact, register
+from shared.redaction import redact, register, shown_address
 
 
 def a_canary() -> str:
@@ -167,3 +167,27 @@ def test_no_text_around_a_secret_brings_it_out(around: str, end: str) -> None:
     register(secret)
 
     assert "canary-9c1d" not in redact(f"{around}{secret}{around}")
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://me:canary@h o/x", "'https://***@h o/x'"),
+        ("https://me:can/ary@host/x", "'https://***@host/x'"),
+        ("https://me:c@nary@host:x", "'https://***@host:x'"),
+        ("https:/me:canary@host", "'https:/***@host'"),
+        ("me:canary@host:9000", "'***@host:9000'"),
+        ("me:canary\n'@\"host", "'***@\"host'"),
+        ("host:9000?sig=canary", "'host:9000?***'"),
+        ("me:" + "canary" * 99 + "@host", "'***@host'"),
+        ("ext::sh -c id", "'ext::sh -c id'"),
+    ],
+)
+def test_an_address_that_is_none_is_shown_without_what_may_be_a_login(
+    address: str, shown: str
+) -> None:
+    assert shown_address(address) == shown
+
+
+def test_a_password_with_the_sign_before_the_host_is_hidden_whole() -> None:
+    assert redact("fatal: https://me:p@ss@host/x") == "fatal: https://***@host/x"

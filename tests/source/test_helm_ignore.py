@@ -37,6 +37,7 @@ TREE = {
         "/docs",
         "docs/*.md",
         "docs/deep/",
+        "docs\x0cREADME.md",
         "ci/",
         "/ci",
         "*.bak\n  ci  ",

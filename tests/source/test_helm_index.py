@@ -208,6 +208,11 @@ async def test_what_the_index_does_not_have_is_said(tmp_path: Path) -> None:
             stored.choose(name, wanted)
 
 
+# Each step is flat enough, and begins where the one before it ended.
+LADDER = b"".join(
+    b"  - &s%d %s%s%s\n" % (n, b"[" * 150, b"*s%d" % (n - 1) if n else b"", b"]" * 150)
+    for n in range(8)
+)
 HOSTILE = {
     "laughs": (
         HEAD
@@ -227,6 +232,13 @@ HOSTILE = {
     "merged": (HEAD + b"  <<: {a: []}\n", "not a sequence"),
     "binary": (b"\x00\x01\x02", "not UTF-8"),
     "half": (b'{"apiVersion":"v1","entries":{"a":[', "line"),
+    "ladder": (HEAD + b"  a:\n" + LADDER, "nests deeper"),
+    "bytes in a name": (b'{"apiVersion":"v1","entries":{"a\xff":[]}}', "not UTF-8"),
+    "bytes in a text": (
+        b'{"apiVersion":"v1","entries":{"a":[{"name":"a","version":"1.0.0",'
+        b'"urls":["a"],"description":"\xc3"}]}}',
+        "not UTF-8",
+    ),
     "surrogate": (b'{"apiVersion":"v1","entries":{"\\ud800":[]}}', "line 1"),
 }
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from services.source.cloud.tokens import Where
 from services.source.endings import FetchStalled
 from shared.credentials import InvalidCredentials, Tls, tls_credentials
-from shared.redaction import redact
+from shared.redaction import shown_address
 from shared.resources.source import Bucket
 from shared.resources.source.bucket import BucketSpec
 
@@ -22,12 +22,15 @@ def address_of(spec: BucketSpec) -> str:
         text = f"{'http' if spec.insecure else 'https'}://{text}"
     try:
         parts = urlsplit(text)
-        usable = bool(parts.hostname) and parts.port != 0 and parts.scheme in ("http", "https")
+        host = parts.hostname or "-"
+        usable = parts.port != 0 and parts.scheme in ("http", "https")
         plain = not (parts.username or parts.password or parts.query or parts.fragment)
     except ValueError:
-        usable = plain = False
-    if not (usable and plain and text.isprintable() and " " not in text):
-        shown = redact(repr(spec.endpoint[:200]))
+        host, usable, plain = "-", False, False
+    if not (
+        usable and plain and not host.startswith("-") and text.isprintable() and " " not in text
+    ):
+        shown = shown_address(spec.endpoint)
         raise FetchStalled(
             f"spec.endpoint: {shown} is not a host with a port, nor a URL of http or https "
             "without a login or a query",

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from shared.redaction import shown_address
+
 GITMODULES = ".gitmodules"
 MAX_SIZE = 256 * 1024
 _WEB = ("http", "https")
@@ -52,8 +54,8 @@ def address_of(module: Submodule, parent: str) -> str:
         scheme, host = _scheme_and_host(url)
     if scheme not in (*_WEB, urlsplit(parent).scheme) or not host:
         raise SubmoduleError(
-            f"submodule {module.path!r} has the URL {_shown(module.url)}, which is not fetched; "
-            "use https, or a URL that is relative to the repository's"
+            f"submodule {module.path!r} has the URL {shown_address(module.url)}, which is not "
+            "fetched; use https, or a URL that is relative to the repository's"
         )
     return url
 
@@ -74,7 +76,7 @@ def _checked(module: Submodule) -> Submodule:
     if module.path.startswith("-") or not module.path.isprintable():
         raise SubmoduleError(f"submodule {module.name!r} has the path {_shown(module.path)}")
     if module.url.startswith("-") or not module.url.isprintable() or " " in module.url:
-        raise SubmoduleError(f"submodule {module.path!r} has the URL {_shown(module.url)}")
+        raise SubmoduleError(f"submodule {module.path!r} has the URL {shown_address(module.url)}")
     return module
 
 
@@ -90,7 +92,9 @@ def _resolved(module: Submodule, parent: str) -> str:
             folders.pop()
         rest = rest.partition("/")[2]
     if not rest or ".." in rest.split("/") or "?" in rest or "#" in rest:
-        problem = f"submodule {module.path!r}: {_shown(module.url)} leads nowhere from {parent}"
+        problem = (
+            f"submodule {module.path!r}: {shown_address(module.url)} leads nowhere from {parent}"
+        )
         raise SubmoduleError(problem)
     return base._replace(path="/" + "/".join((*folders, rest)), query="", fragment="").geturl()
 

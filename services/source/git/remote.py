@@ -23,7 +23,7 @@ from shared.credentials import (
     ssh_credentials,
     without_userinfo,
 )
-from shared.redaction import redact
+from shared.redaction import shown_address
 
 
 class InvalidUrl(ValueError):
@@ -94,17 +94,18 @@ def _is_ssh(url: str) -> bool:
 
 def _address(url: str) -> tuple[str, Basic | None]:
     """Without userinfo, which is a login only for the web."""
-    shown = redact(repr(url))
+    shown = shown_address(url)
     try:
         address, login = without_userinfo(url)
         parts = urlsplit(address)
-        usable = parts.hostname and parts.port != 0 and url.isprintable() and " " not in url
+        host = parts.hostname or "-"
+        usable = parts.port != 0 and url.isprintable() and " " not in url
     except ValueError:
         usable = False
-    if not usable:
+    if not usable or host.startswith("-"):
         raise InvalidUrl(f"{shown} is not a URL")
     if parts.scheme not in ("http", "https", "ssh"):
-        raise InvalidUrl(f"{parts.scheme!r} is not http, https or ssh")
+        raise InvalidUrl(f"{shown} is not a URL of http, https or ssh")
     if parts.scheme == "ssh":
         try:
             ssh_address(url)

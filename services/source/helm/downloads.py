@@ -26,7 +26,7 @@ from shared.credentials import (
     without_userinfo,
 )
 from shared.durations import InvalidDurationError, parse_duration
-from shared.redaction import redact
+from shared.redaction import shown_address
 from shared.resources.meta import NamespacedName
 from shared.resources.source import HelmRepository
 
@@ -117,10 +117,12 @@ def address_of(repository: HelmRepository) -> tuple[str, Basic | None]:
     url = repository.spec.url
     try:
         address, login = without_userinfo(url)
+        parts = urlsplit(address)
+        host = parts.hostname if parts.port != 0 and url.isprintable() and " " not in url else None
     except ValueError:
-        address, login = "", None
-    if not address.startswith(("http://", "https://")) or not url.isprintable() or " " in url:
-        shown = redact(repr(url))
+        address, login, host = "", None, None
+    if not address.startswith(("http://", "https://")) or not host or host.startswith("-"):
+        shown = shown_address(url)
         remedy = "; an oci:// URL needs spec.type oci" if url.startswith("oci://") else ""
         problem = f"spec.url: {shown} is not an http or https URL{remedy}"
         raise FetchStalled(problem, reason="URLInvalid")

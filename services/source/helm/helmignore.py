@@ -51,7 +51,7 @@ class HelmIgnore:
 
 
 def _lines(text: str) -> Iterator[_Line]:
-    for written in text.splitlines():
+    for written in text.split("\n"):
         line = written.strip()
         if not line or line.startswith("#"):
             continue

@@ -5,6 +5,7 @@ result is JSON: the charts first, each with its versions as they came. At no tim
 than one entry, and the bytes that were given.
 """
 
+import codecs
 import os
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, BinaryIO, Literal, NamedTuple
@@ -19,6 +20,7 @@ from shared.documents import DocumentError
 from shared.yaml_scalars import as_text
 
 MAX_NODES = 100_000  # in one entry; a chart with a thousand keywords has a few thousand
+_PIECE = 64 * 1024
 _KEPT = frozenset({"apiVersion", "generated", "serverInfo", "publicKeys", "annotations"})
 _TEXTS = (
     *("apiVersion", "name", "version", "appVersion", "kubeVersion", "description", "digest"),
@@ -56,11 +58,13 @@ def normalise(raw: BinaryIO, into: BinaryIO) -> None:
     raw.seek(0)
     if start[:1] == b"{":
         try:
-            _normalise_json(raw.read(), _Writer(into))
+            _normalise_json(_utf8(raw), _Writer(into))
         except msgspec.DecodeError:  # a YAML flow mapping also begins so
             raw.seek(0)
             into.seek(0)
             into.truncate()
+        except UnicodeDecodeError as error:
+            raise InvalidIndex("it is not UTF-8") from error
         except RecursionError as error:
             raise InvalidIndex("it nests too deep") from error
         else:
@@ -101,6 +105,16 @@ class _Writer:
             raise InvalidIndex("it has no apiVersion")
         self._into.write(b"}," + _dumped(self._others)[1:])
         self._into.flush()
+
+
+def _utf8(raw: BinaryIO) -> bytes:
+    """Looked at in pieces, because as text the whole may be four times as large."""
+    content = raw.read()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(content), _PIECE):
+        decoder.decode(content[start : start + _PIECE])
+    decoder.decode(b"", final=True)
+    return content
 
 
 def _normalise_json(content: bytes, writer: _Writer) -> None:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from shared.credentials import Basic, Bearer, Proxy, Tls
-from shared.redaction import MASK
+from shared.redaction import MASK, shown_address
 
 SCHEME = "oci://"
 # Docker Hub's name in references is not the name of its registry.
@@ -69,7 +69,7 @@ class Repository:
     @classmethod
     def parse(cls, url: str, access: Access = Access()) -> "Repository":
         """Raises InvalidAddress, also for a URL with a tag or a digest in it."""
-        rest, shown = url.removeprefix(SCHEME), repr(url[:_LONGEST])
+        rest, shown = url.removeprefix(SCHEME), shown_address(url)
         if rest == url:
             raise InvalidAddress(f"{shown} does not start with {SCHEME}")
         host, _, path = rest.rstrip("/").partition("/")
