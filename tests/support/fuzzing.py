@@ -52,7 +52,7 @@ class Mutator:
         self._ways = (
             self._flip,
             self._insert,
-            self._insert,  # it finds most
+            self._overwrite,
             self._remove,
             self._repeat,
             self._splice,
@@ -81,6 +81,11 @@ class Mutator:
     def _insert(self, given: bytes) -> bytes:
         at = self._place(given)
         return given[:at] + self.random.choice(self._tokens) + given[at:]
+
+    def _overwrite(self, given: bytes) -> bytes:
+        """All else stays where it is, as formats of fixed places need it."""
+        at, token = self._place(given), self.random.choice(self._tokens)
+        return given[:at] + token + given[at + len(token) :]
 
     def _remove(self, given: bytes) -> bytes:
         start, end = self._piece(given)
