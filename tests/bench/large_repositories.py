@@ -81,7 +81,7 @@ async def _committed(repository: Repository, orders: Iterable[bytes]) -> None:
     for order in orders:
         process.stdin.write(order)
         await process.stdin.drain()
-    process.stdin.write(b"\nget-mark :1\n")
-    said, _ = await process.communicate()
+    # With nothing to say, communicate() would leave the input open, and fast-import waiting.
+    said, _ = await process.communicate(b"\nget-mark :1\n")
     assert process.returncode == 0
     repository.head = said.decode().strip()

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from penstock.demo.stage import Stage
@@ -112,7 +113,7 @@ class _Field:
         if after is None or attacker is None or attacker.ended:
             return
         conditions = after.get("status", {}).get("conditions", ())
-        ready = next((each for each in conditions if each["type"] == "Ready"), {})
+        ready: Manifest = next((each for each in conditions if each["type"] == "Ready"), {})
         if ready.get("status") == "False":
             attacker.ended, attacker.message = time.perf_counter(), ready["message"]
 
@@ -130,7 +131,7 @@ async def measure(stage: Stage, report: Report) -> None:
             loud = [await _latencies(place, bystanders) for _ in range(ROUNDS)]
             await _all_have_ended(place)
             share = (processor_ticks(pid) - ticks) / (time.perf_counter() - began)
-    _tell(report, sum(quiet, []), sum(loud, []))
+    _tell(report, [*chain(*quiet)], [*chain(*loud)])
     _tell_attackers(report, list(place.attackers.values()))
     report.add(Figure("memory of the source service meanwhile", memory.peak / MIB, 400, "MiB"))
     report.add(Figure("its share of one core meanwhile", share, None, "%"))
@@ -173,7 +174,8 @@ async def _latencies(place: _Field, bystanders: list[_Bystander]) -> list[float]
 
     async def work() -> None:
         for bystander in left:
-            took.append(await _latency(place, bystander))
+            latency = await _latency(place, bystander)
+            took.append(latency)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(AT_A_TIME):
