@@ -128,10 +128,12 @@ async def run_git(process: Process, accepts_version: bool = True) -> None:
     assert child.stdin is not None
     assert child.stdout is not None
     assert child.stderr is not None
-    feeding = asyncio.ensure_future(_carry(process.stdin, child.stdin))
+    feeding = asyncio.ensure_future(_fed(process.stdin, child.stdin))
     try:
         await asyncio.gather(
-            _carry(child.stdout, process.stdout), _carry(child.stderr, process.stderr)
+            # An end of one would be the end of both: ssh has one per channel.
+            _carry(child.stdout, process.stdout),
+            _carry(child.stderr, process.stderr),
         )
         process.exit(await child.wait())
     finally:
@@ -141,12 +143,17 @@ async def run_git(process: Process, accepts_version: bool = True) -> None:
             await child.wait()
 
 
+async def _fed(reader: Any, writer: Any) -> None:
+    await _carry(reader, writer)
+    with contextlib.suppress(ConnectionError, asyncssh.Error):
+        writer.write_eof()
+
+
 async def _carry(reader: Any, writer: Any) -> None:
     with contextlib.suppress(ConnectionError, asyncssh.Error):
         while piece := await reader.read(65536):
             writer.write(piece)
             await writer.drain()
-        writer.write_eof()
 
 
 @asynccontextmanager

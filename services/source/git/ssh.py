@@ -5,6 +5,7 @@ configuration, no agent, no keys. Import this module where it is first needed; a
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ _VERSION_2: Mapping[bytes | str, bytes | str] = {
     "GIT_PROTOCOL": "version=2"
 }  # servers that do not let it through speak version 0
 _FAREWELL = timedelta(seconds=1)
+_LAST_WORDS = timedelta(milliseconds=200)
 _ERRORS_KEPT = 2048
 _LONGEST = 500  # of a stranger's words
 logging.getLogger("asyncssh").setLevel(logging.WARNING)  # it tells of every connection
@@ -50,6 +52,7 @@ class UploadPack(asyncssh.SSHClientSession[bytes]):
         self._lost: Exception | None = None
         self._may_write = asyncio.Event()
         self._may_write.set()
+        self._closed = asyncio.Event()
 
     async def write(self, content: bytes) -> None:
         assert self._channel  # noqa: S101  (it is made with the connection)
@@ -59,6 +62,13 @@ class UploadPack(asyncssh.SSHClientSession[bytes]):
     def write_eof(self) -> None:
         assert self._channel  # noqa: S101  (it is made with the connection)
         self._channel.write_eof()
+
+    async def farewell(self) -> str:
+        """Its last words: they may come after the end of its output."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS.total_seconds()):
+                await self._closed.wait()
+        return self.last_words
 
     @property
     def last_words(self) -> str:
@@ -85,6 +95,7 @@ class UploadPack(asyncssh.SSHClientSession[bytes]):
         self._lost = exc
         self.output.feed_eof()  # whoever reads misses something, and says so
         self._may_write.set()
+        self._closed.set()
 
     def pause_writing(self) -> None:
         self._may_write.clear()

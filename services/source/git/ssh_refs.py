@@ -63,5 +63,5 @@ async def _exactly(there: UploadPack, size: int) -> bytes:
     try:
         return await there.output.readexactly(size)
     except asyncio.IncompleteReadError as error:
-        said = there.last_words or "no reason was given"
+        said = await there.farewell() or "no reason was given"
         raise ProtocolError(f"the server hung up: {said}") from error
