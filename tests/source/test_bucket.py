@@ -215,7 +215,7 @@ async def test_a_bucket_larger_than_an_artifact_is_refused_before_it_is_download
 
     failed = await service.not_ready("Bucket", "shop", "BucketOperationFailed")
 
-    assert "at most 100000 files and 100 MiB" in condition(failed, "FetchFailed")["message"]
+    assert "at most 200000 files and 100 MiB" in condition(failed, "FetchFailed")["message"]
     assert "spec.ignore" in condition(failed, "FetchFailed")["message"]
     assert set(s3.requests) == {"ListObjectsV2", "GetObject"}
     assert s3.requests.count("GetObject") == s3.requests.count("ListObjectsV2")

@@ -96,7 +96,6 @@ def fill(bucket: FakeBucket) -> None:
 
 
 KEPT = {
-    ".sourceignore": b"*.md",
     "a.yaml": b"content of a.yaml",
     "dir/b & c.yaml": b"content of dir/b & c.yaml",
     "dir/empty.yaml": b"",
