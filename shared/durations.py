@@ -62,6 +62,11 @@ def format_duration(duration: timedelta) -> str:
     return f"{minutes}m{seconds}" if minutes else seconds
 
 
+def in_seconds(duration: timedelta) -> str:
+    """As a person would say how long was waited: 0.3s, 60s."""
+    return f"{round(duration.total_seconds(), 1):g}s"
+
+
 def _terms(text: str) -> list[tuple[str, str]]:
     """Number and unit of each part; none if anything is left over."""
     terms = [(match[1], match[2]) for match in _TERM.finditer(text)]

@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from shared.networks import Network, networks_of
+from shared.redaction import redact
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -28,6 +29,10 @@ _ENDING_IN_IPV4 = tuple(
     IPv6Network(text)
     for text in ("::ffff:0:0/96", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
 )
+
+
+LONGEST_CAUSE = 4096  # that is looked through for secrets
+SHOWN_OF_CAUSE = 300
 
 
 class Forbidden(OSError):
@@ -146,10 +151,12 @@ class _Resolver(AbstractResolver):
         await self._all.close()
 
 
-def cause_of(error: Exception) -> Exception:
-    """Why aiohttp did not connect, where that was our own doing."""
+def cause_of(error: Exception) -> str:
+    """In one short line; parsers repeat what a server sent, however much that is."""
     inside = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
-    return inside if isinstance(inside, Forbidden) else error
+    said = str(inside if isinstance(inside, Forbidden) else error)[:LONGEST_CAUSE]
+    line = " ".join(redact(said).split()) or type(error).__name__
+    return line if len(line) <= SHOWN_OF_CAUSE else f"{line[:SHOWN_OF_CAUSE]}..."
 
 
 async def _connected(place: Place) -> socket.socket:

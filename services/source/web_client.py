@@ -25,6 +25,7 @@ from services.source.proxies import (
 )
 from services.source.reach import USUAL, Reach, cause_of
 from shared.credentials import ANONYMOUS, HttpCredentials, Proxy, Tls
+from shared.durations import in_seconds
 from shared.redaction import MASK, redact
 
 USER_AGENT = "penstock-source"
@@ -161,13 +162,12 @@ class WebClient:
             ):
                 return await _read(request, answer, take)
         except TimeoutError as error:
-            limit = f"{request.deadline.total_seconds():g}s"
+            limit = in_seconds(request.deadline)
             raise WebError(f"{request.shown}: no complete answer within {limit}") from error
         except aiohttp.InvalidURL as error:
             raise WebError(f"{request.shown}: not a URL") from error
         except (aiohttp.ClientError, *PROXY_ERRORS, OSError, ValueError) as error:
-            problem = cause_of(error)
-            raise WebError(f"{request.shown}: {problem or type(error).__name__}") from error
+            raise WebError(f"{request.shown}: {cause_of(error)}") from error
 
     @asynccontextmanager
     async def _session(self, request: Request) -> AsyncIterator[aiohttp.ClientSession]:

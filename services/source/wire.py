@@ -131,7 +131,7 @@ class Wire:
         except CancelledError as error:
             raise WireError(url, "no complete answer in time") from error
         except (aiohttp.ClientError, *PROXY_ERRORS, OSError, ValueError) as error:
-            raise WireError(url, cause_of(error) or type(error).__name__) from error
+            raise WireError(url, cause_of(error)) from error
 
     async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.current_task()

@@ -86,9 +86,9 @@ async def test_git_itself_follows_no_redirect(
 
         git_server.fault = elsewhere
         target = Target("refs/heads/main", private.head, "main")
-        async with tools.mirrors.opened(Place(private.url, "")) as mirror:
+        async with tools.mirrors.opened(Place(private.url, ""), SOON) as mirror:
             with pytest.raises(Exception, match="git fetch"):
-                await mirror.fetch(Remote(private.url, HttpCredentials(LOGIN)), target, SOON)
+                await mirror.fetch(Remote(private.url, HttpCredentials(LOGIN)), target)
 
     assert stranger.seen == []
 
@@ -106,8 +106,8 @@ async def test_a_redirect_on_the_same_host_keeps_them(
     remote = Remote(f"{git_server.url}/old.git", HttpCredentials(LOGIN))
 
     target = await resolve(MAIN, remote, tools.refs, SOON)
-    async with tools.mirrors.opened(Place(remote.url, "")) as mirror:
-        fetched = await mirror.fetch(tools.refs.place_of(remote), target, SOON)
+    async with tools.mirrors.opened(Place(remote.url, ""), SOON) as mirror:
+        fetched = await mirror.fetch(tools.refs.place_of(remote), target)
 
     assert fetched == private.head
 
@@ -142,10 +142,10 @@ async def test_a_certificate_authority_of_ones_own_is_honoured_and_needed(
         with pytest.raises(FetchFailed, match="certificate verify failed"):
             await resolve(MAIN, unknown, tools.refs, SOON)
         target = await resolve(MAIN, known, tools.refs, SOON)
-        async with tools.mirrors.opened(Place(known.url, "ns/login")) as mirror:
+        async with tools.mirrors.opened(Place(known.url, "ns/login"), SOON) as mirror:
             with pytest.raises(Exception, match="certificate"):
-                await mirror.fetch(unknown, target, SOON)
-            fetched = await mirror.fetch(known, target, SOON)
+                await mirror.fetch(unknown, target)
+            fetched = await mirror.fetch(known, target)
 
     assert fetched == private.head
 

@@ -90,9 +90,9 @@ async def by_wire(reach: Reach, address: str, folder: Path, proxy: Proxy | None 
 
 async def by_git(reach: Reach, address: str, folder: Path, proxy: Proxy | None = None) -> None:
     mirrors = Mirrors(folder / "mirrors", GitRunner(folder / "home"), reach=reach)
-    async with mirrors.opened(Place(address, "")) as mirror:
+    async with mirrors.opened(Place(address, ""), SOON) as mirror:
         target = Target("refs/heads/main", "0" * 40, "main")
-        await mirror.fetch(Remote(f"http://{address}/x.git", proxy=proxy), target, SOON)
+        await mirror.fetch(Remote(f"http://{address}/x.git", proxy=proxy), target)
 
 
 async def by_ssh(reach: Reach, address: str, folder: Path, proxy: Proxy | None = None) -> None:
@@ -271,15 +271,15 @@ async def test_a_name_that_leads_elsewhere_the_second_time_is_of_no_use(
         refs = GitRefs(client)
         monkeypatch.setattr(socket, "getaddrinfo", Rebinding("127.0.0.1"))
         target = await resolve(MAIN, remote, refs, SOON)
-        async with mirrors.opened(Place("x", "")) as mirror:
+        async with mirrors.opened(Place("x", ""), SOON) as mirror:
             # Git itself does not know this name: it goes where it was told to.
-            assert await mirror.fetch(remote, target, SOON) == shop.head
+            assert await mirror.fetch(remote, target) == shop.head
         seen = len(git_server.requests)
 
         monkeypatch.setattr(socket, "getaddrinfo", Rebinding("127.0.0.2"))
-        async with mirrors.opened(Place("y", "")) as mirror:
+        async with mirrors.opened(Place("y", ""), SOON) as mirror:
             with pytest.raises(GitError, match=rf"resolves to 127.0.0.2, .*{SAID}"):
-                await mirror.fetch(remote, target, SOON)
+                await mirror.fetch(remote, target)
 
     assert len(git_server.requests) == seen
 

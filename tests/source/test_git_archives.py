@@ -32,8 +32,8 @@ async def archived(
     commit = await repository.revision("refs/heads/main")
     target = Target("refs/heads/main", commit, "main")
     into = io.BytesIO()
-    async with tools.mirrors.opened(Place(repository.url, "")) as mirror:
-        await mirror.fetch(Remote(repository.url), target, SOON)
+    async with tools.mirrors.opened(Place(repository.url, ""), SOON) as mirror:
+        await mirror.fetch(Remote(repository.url), target)
         result = await tools.archive.write(mirror, commit, ignore, into)
     return result, list(unpack(into.getvalue()))
 
@@ -184,8 +184,8 @@ async def test_of_a_large_repository_only_what_changed_is_read(
 async def stored(repository: Repository, tools: Tools) -> Packed:
     commit = await repository.revision("refs/heads/main")
     target = Target("refs/heads/main", commit, "main")
-    async with tools.mirrors.opened(Place(repository.url, "")) as mirror:
-        await mirror.fetch(Remote(repository.url), target, SOON)
+    async with tools.mirrors.opened(Place(repository.url, ""), SOON) as mirror:
+        await mirror.fetch(Remote(repository.url), target)
 
         async def fill(file: ArtifactFile) -> Packed:
             return (await tools.archive.write(mirror, commit, None, file)).packed

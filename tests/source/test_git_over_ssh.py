@@ -49,8 +49,8 @@ def remote_to(server: SshServer, url: str, **changes: str) -> Remote:
 
 async def fetched(tools: Tools, remote: Remote) -> str:
     target = await resolve(MAIN, remote, tools.refs, SOON)
-    async with tools.mirrors.opened(Place(remote.url, "ns/key")) as mirror:
-        return await mirror.fetch(remote, target, SOON)
+    async with tools.mirrors.opened(Place(remote.url, "ns/key"), SOON) as mirror:
+        return await mirror.fetch(remote, target)
 
 
 async def apply(service: SourceService, url: str, **spec: object) -> None:
@@ -248,9 +248,9 @@ async def test_only_the_algorithms_of_the_settings_are_used(
             await resolve(MAIN, remote, GitRefs(tools.web, algorithms), SOON)
         mirrors = Mirrors(tools.folder / "strict", tools.git, ssh=algorithms)
         target = await resolve(MAIN, remote, tools.refs, SOON)
-        async with mirrors.opened(Place(remote.url, "x")) as mirror:
+        async with mirrors.opened(Place(remote.url, "x"), SOON) as mirror:
             with pytest.raises(GitError, match="ssh to"):
-                await mirror.fetch(remote, target, SOON)
+                await mirror.fetch(remote, target)
 
 
 async def test_no_key_is_on_a_disk_or_in_an_argument(

@@ -12,7 +12,8 @@ from aiohttp import web
 
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
-from services.source.git.mirror import CONCURRENT_AT_ONE_SERVER, CONCURRENT_FETCHES, Place
+from services.source.git.fetch_turns import AT_ONE_SERVER, OF_KNOWN_SERVERS
+from services.source.git.mirror import Place
 from services.source.git.pkt_line import FLUSH, packet
 from services.source.git.reference import Target
 from services.source.git.remote import Remote
@@ -308,14 +309,14 @@ async def test_fetches_that_hang_at_one_server_leave_room_for_those_at_others(
         return None
 
     async def fetch(url: str, scope: str = "") -> str:
-        async with tools.mirrors.opened(Place(url, scope)) as mirror:
-            return await mirror.fetch(Remote(url), target, soon)
+        async with tools.mirrors.opened(Place(url, scope), soon) as mirror:
+            return await mirror.fetch(Remote(url), target)
 
     git_server.fault = fault
     hanging = shop.url.replace("127.0.0.1", "localhost")
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-        hung = [group.create_task(fetch(hanging, str(n))) for n in range(CONCURRENT_FETCHES)]
-        await eventually(lambda: len(git_server.requests), lambda n: n >= CONCURRENT_AT_ONE_SERVER)
+        hung = [group.create_task(fetch(hanging, str(n))) for n in range(OF_KNOWN_SERVERS)]
+        await eventually(lambda: len(git_server.requests), lambda n: n >= AT_ONE_SERVER)
 
         assert await fetch(shop.url) == shop.head
 

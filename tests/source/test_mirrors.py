@@ -37,13 +37,15 @@ async def target_of(repository: Repository, branch: str = "main") -> Target:
 
 async def fetched(repository: Repository, tools: Tools, branch: str = "main") -> str:
     target = await target_of(repository, branch)
-    async with tools.mirrors.opened(Place(repository.url, "")) as mirror:
-        return await mirror.fetch(Remote(repository.url), target, SOON)
+    async with tools.mirrors.opened(Place(repository.url, ""), SOON) as mirror:
+        return await mirror.fetch(Remote(repository.url), target)
 
 
 @asynccontextmanager
-async def opened(tools: Tools, repository: Repository) -> AsyncIterator[Mirror]:
-    async with tools.mirrors.opened(Place(repository.url, "")) as mirror:
+async def opened(
+    tools: Tools, repository: Repository, deadline: timedelta = SOON
+) -> AsyncIterator[Mirror]:
+    async with tools.mirrors.opened(Place(repository.url, ""), deadline) as mirror:
         yield mirror
 
 
@@ -89,7 +91,7 @@ async def test_a_deleted_branch_fails_and_heals_when_it_is_back(
 
     async with opened(tools, shop) as mirror:
         with pytest.raises(GitError, match="couldn't find remote ref"):
-            await mirror.fetch(Remote(shop.url), target, SOON)
+            await mirror.fetch(Remote(shop.url), target)
     await shop.branch("dev")
 
     assert await fetched(shop, tools, "dev") == shop.head
@@ -204,9 +206,9 @@ async def test_a_server_that_hangs_is_left_with_its_whole_process_group(
     target = await target_of(shop)
     git_server.fault = hangs
 
-    async with opened(tools, shop) as mirror:
+    async with opened(tools, shop, timedelta(seconds=0.3)) as mirror:
         with pytest.raises(GitTimeout, match=r"did not end within 0\.3s"):
-            await mirror.fetch(Remote(shop.url), target, timedelta(seconds=0.3))
+            await mirror.fetch(Remote(shop.url), target)
         path = mirror.path
 
     assert _processes_in(path) == []
@@ -223,9 +225,9 @@ from services.source.git.mirror import Mirrors, Place
 
 async def main(folder, url, commit):
     mirrors = Mirrors(Path(folder), GitRunner(Path(folder)))
-    async with mirrors.opened(Place(url, "")) as mirror:
+    async with mirrors.opened(Place(url, ""), timedelta(seconds=60)) as mirror:
         target = Target("refs/heads/main", commit, "main")
-        await mirror.fetch(Remote(url), target, timedelta(seconds=60))
+        await mirror.fetch(Remote(url), target)
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -292,7 +294,7 @@ async def test_a_git_that_is_killed_from_outside_is_a_failure_and_heals(
         async with asyncio.TaskGroup() as group:
             group.create_task(kill())
             with pytest.raises(GitError, match="git fetch"):
-                await mirror.fetch(Remote(shop.url), target, SOON)
+                await mirror.fetch(Remote(shop.url), target)
     git_server.fault = None
 
     assert await fetched(shop, tools) == shop.head
@@ -310,8 +312,8 @@ async def test_credentials_reach_the_server_and_no_argument(
         seen.extend(_command_lines())
 
     git_server.fault = look
-    async with tools.mirrors.opened(Place(private.url, "ns/secret")) as mirror:
-        assert await mirror.fetch(remote, await target_of(private), SOON) == private.head
+    async with tools.mirrors.opened(Place(private.url, "ns/secret"), SOON) as mirror:
+        assert await mirror.fetch(remote, await target_of(private)) == private.head
 
     assert seen
     assert not [line for line in seen if b"canary" in line or b"Basic" in line]

@@ -62,8 +62,8 @@ def secret_of_git(authority: str = "") -> dict[str, bytes]:
 
 async def fetched(tools: Tools, remote: Remote) -> str:
     target = await resolve(MAIN, remote, tools.refs, SOON)
-    async with tools.mirrors.opened(Place(remote.url, "ns/key")) as mirror:
-        return await mirror.fetch(tools.refs.place_of(remote), target, SOON)
+    async with tools.mirrors.opened(Place(remote.url, "ns/key"), SOON) as mirror:
+        return await mirror.fetch(tools.refs.place_of(remote), target)
 
 
 def invented(url: str) -> str:
@@ -104,9 +104,9 @@ async def test_through_a_tunnel_the_servers_certificate_is_checked(
         assert await fetched(tools, known) == shop.head
         with pytest.raises(FetchFailed, match="certificate verify failed"):
             await fetched(tools, unknown)
-        async with tools.mirrors.opened(Place("x", "")) as mirror:
+        async with tools.mirrors.opened(Place("x", ""), SOON) as mirror:
             with pytest.raises(GitError, match="certificate"):
-                await mirror.fetch(unknown, Target("refs/heads/main", shop.head, "main"), SOON)
+                await mirror.fetch(unknown, Target("refs/heads/main", shop.head, "main"))
 
     assert not [head for head in proxy.heads if b"\r\nAuthorization:" in head]
 
@@ -150,11 +150,11 @@ async def test_a_proxy_that_fails_is_a_failure_of_the_web_and_shows_no_login(
 
         with pytest.raises(WebError) as failed:
             await tools.web.fetch(request)
-        async with tools.mirrors.opened(Place("x", "")) as mirror:
+        async with tools.mirrors.opened(Place("x", ""), timedelta(seconds=1)) as mirror:
             remote = Remote(shop.url, proxy=chosen)
             target = Target("refs/heads/main", shop.head, "main")
             with pytest.raises(GitError) as failed_too:
-                await mirror.fetch(remote, target, timedelta(seconds=1))
+                await mirror.fetch(remote, target)
 
     for error in (failed, failed_too):
         assert "canary" not in str(error.value)

@@ -1,6 +1,7 @@
 """How much memory a process takes, with all processes below it: read from the kernel."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,9 +37,10 @@ async def footprint_of(pid: int) -> AsyncIterator[Footprint]:
 
 def _family(pid: int) -> Iterator[int]:
     yield pid
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in _text(listed).split():
-            yield from _family(int(child))
+    with contextlib.suppress(FileNotFoundError):  # it has just ended
+        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in _text(listed).split():
+                yield from _family(int(child))
 
 
 def _proportional(pid: int) -> int:

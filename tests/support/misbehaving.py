@@ -96,8 +96,10 @@ async def _serve() -> None:
 
 
 async def _listening(behaviour: Behaviour, *, late: bool) -> int:
+    ended = (OSError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError)
+
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        with contextlib.suppress(*ended):
             if late:
                 await _answer(reader, writer, behaviour)
             else:

@@ -76,7 +76,8 @@ class GitAssembly:
 
     async def _build(self, wanted: Wanted, run: Run, stack: AsyncExitStack) -> Built:
         repository, target = wanted.repository, wanted.upstream.target
-        opening = self._git.mirrors.opened(Place.of(repository, target))
+        place, deadline = Place.of(repository, target), timeout_of(repository)
+        opening = self._git.mirrors.opened(place, deadline)
         mirror = await stack.enter_async_context(opening)
         commit = await self._fetch(mirror, wanted)
         stack.push(mirror.discard_after)
@@ -92,7 +93,7 @@ class GitAssembly:
         """The commit to pack: the reference may have moved on since it was looked at."""
         target = wanted.upstream.target
         remote = self._git.upstreams.place_of(wanted.upstream.remote)
-        fetched = await mirror.fetch(remote, target, timeout_of(wanted.repository))
+        fetched = await mirror.fetch(remote, target)
         if target.branch is None:
             return fetched
         if not await mirror.holds(target.commit, target.fetched):

@@ -24,6 +24,7 @@ from services.source.git.ssh_address import SshAlgorithms
 from services.source.proxies import proxy_of_process
 from services.source.reach import Reach
 from shared.credentials import PROXY_PORTS, Proxy, Tls
+from shared.durations import in_seconds
 
 if TYPE_CHECKING:
     from services.source.git.ssh import SshError, UploadPack
@@ -66,8 +67,9 @@ async def _way(remote: Remote, deadline: timedelta, reach: Reach) -> dict[str, s
         async with asyncio.timeout(deadline.total_seconds()):
             pinned = await _pinned(first, reach)
     except TimeoutError as error:
-        limit = f"{deadline.total_seconds():g}s"
-        raise GitTimeout(f"{first}: its address was not found within {limit}") from error
+        raise GitTimeout(
+            f"{first}: its address was not found within {in_seconds(deadline)}"
+        ) from error
     except OSError as error:
         raise GitError(f"{first}: {error.strerror or error}") from error
     way = _proxy(remote.proxy) if remote.proxy else {"http.proxy": ""}

@@ -15,14 +15,14 @@ import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
+from services.source.git.fetch_turns import FetchTurns
 from services.source.git.login import access_to
 from services.source.git.reference import Target
 from services.source.git.remote import Remote
@@ -30,6 +30,7 @@ from services.source.git.remotes import scope_of
 from services.source.git.runner import GitError, GitRefused, GitRunner, GitTimeout, Terms
 from services.source.git.ssh_address import SAFE, SshAlgorithms
 from services.source.reach import USUAL, Reach
+from services.source.turns import NoTurn, Turn, Turns
 from shared.clock import Now, now
 from shared.resources.source import GitRepository
 
@@ -38,8 +39,6 @@ log = logging.getLogger(__name__)
 LOCAL_DEADLINE = timedelta(seconds=60)
 FETCHES_UNTIL_GC = 100  # each leaves a handful of loose files
 UNUSED_AFTER = timedelta(days=2)
-CONCURRENT_FETCHES = 16  # a process each
-CONCURRENT_AT_ONE_SERVER = 8  # one that hangs must not use up all of them
 _LOCK = "in-use"
 _FULL_HISTORY = "--depth=2147483647"  # Git's number for "all of it", also for a shallow mirror
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -91,30 +90,31 @@ class Mirrors:
         self.git = git
         self.ssh = ssh
         self.reach = reach
-        self._slots = asyncio.Semaphore(CONCURRENT_FETCHES)
-        self._slots_at: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self.turns = FetchTurns()
         self.fetched: dict[Place, dict[str, str]] = {}  # ids by what was asked for
-        self._locks: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
+        self._users: WeakValueDictionary[Place, Turns] = WeakValueDictionary()
         self._fetches: dict[Place, int] = {}
 
     @asynccontextmanager
-    async def opened(self, place: Place) -> AsyncIterator["Mirror"]:
-        """To itself for as long as the context lasts."""
-        lock = self._locks.setdefault(place, asyncio.Lock())
-        async with lock:
+    async def opened(self, place: Place, deadline: timedelta) -> AsyncIterator["Mirror"]:
+        """To itself for as long as the context lasts; the deadline is for waiting and fetching."""
+        async with self._turn(place, deadline) as turn:
             path = self._folder / place.folder_name
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _locked(path) as descriptor:
                 os.utime(path)
-                yield Mirror(path, place, descriptor, self)
+                yield Mirror(path, place, Holding(descriptor, turn), self)
                 await self._sometimes_collect(place, path, descriptor)
 
     @asynccontextmanager
-    async def slot(self, remote: Remote) -> AsyncIterator[None]:
-        server = urlsplit(remote.url).netloc
-        at_server = self._slots_at.setdefault(server, asyncio.Semaphore(CONCURRENT_AT_ONE_SERVER))
-        async with at_server, self._slots:
-            yield
+    async def _turn(self, place: Place, deadline: timedelta) -> AsyncIterator[Turn]:
+        users = self._users.setdefault(place, Turns(1, "another fetch from it"))
+        async with AsyncExitStack() as stack:
+            try:
+                turn = await stack.enter_async_context(users.turn(deadline))
+            except NoTurn as error:
+                raise GitTimeout(f"had to wait: {error}") from error
+            yield turn
 
     async def sweep(self) -> None:
         """Remove what nobody opened for long: their objects are gone, or have other URLs."""
@@ -140,17 +140,24 @@ class Mirrors:
             log.warning("mirror not collected", extra={"url": place.url, "error": str(error)})
 
 
+class Holding(NamedTuple):
+    """By which a mirror is somebody's: the lock on its folder, and how long fetching may take."""
+
+    lock: int
+    turn: Turn
+
+
 class Mirror:
     """Use it inside `Mirrors.opened` only."""
 
-    def __init__(self, path: Path, place: Place, lock: int, shared: "Mirrors") -> None:
+    def __init__(self, path: Path, place: Place, holding: Holding, shared: "Mirrors") -> None:
         self.path = path
         self.place = place
-        self._lock = lock
+        self._lock, self._turn = holding
         self._git = shared.git
         self._ssh = shared.ssh
         self._reach = shared.reach
-        self._slot = shared.slot
+        self._turns = shared.turns
         self._fetched = shared.fetched.setdefault(place, {})
         self._seen: tuple[Path, ...] = ()
 
@@ -163,13 +170,13 @@ class Mirror:
         """From now on this mirror's commands find the other's objects, too; keep both open."""
         self._seen = (*self._seen, other.path)
 
-    async def fetch(self, remote: Remote, target: Target, deadline: timedelta) -> str:
+    async def fetch(self, remote: Remote, target: Target) -> str:
         """Bring the target here; the commit that its reference turned out to be."""
         name, wanted = target.fetched, target.object_id or target.commit
         if self._fetched.get(name) == wanted and (self.path / "HEAD").exists():
             return target.commit  # another object of the same repository was faster
-        async with self._slot(remote):
-            await self._fetch_or_heal(remote, name, deadline)
+        async with self._turns.turn(remote.url, self._turn.left) as turn:
+            await self._fetch_or_heal(remote, name, turn)
         commit = await self._commit_at(name)
         self._fetched[name] = wanted if commit == target.commit else commit
         return commit
@@ -219,10 +226,10 @@ class Mirror:
             self.discard()
         return False
 
-    async def _fetch_or_heal(self, remote: Remote, name: str, deadline: timedelta) -> None:
+    async def _fetch_or_heal(self, remote: Remote, name: str, turn: Turn) -> None:
         try:
             await self._prepare()
-            await self._fetch(remote, name, deadline)
+            await self._fetch(remote, name, turn)
         except (GitTimeout, GitRefused):
             raise
         except GitError:
@@ -231,7 +238,7 @@ class Mirror:
             log.warning("mirror made anew", extra={"url": self.place.url})
             self.discard()
             await self._prepare()
-            await self._fetch(remote, name, deadline)
+            await self._fetch(remote, name, turn)
 
     async def _prepare(self) -> None:
         for debris in list(_debris(self.path)):
@@ -242,17 +249,17 @@ class Mirror:
                 *("init", "--quiet", "--bare", "--template=", form, "."), terms=self.terms()
             )
 
-    async def _fetch(self, remote: Remote, name: str, deadline: timedelta) -> None:
+    async def _fetch(self, remote: Remote, name: str, turn: Turn) -> None:
         depth = _FULL_HISTORY if self.place.full_history else "--depth=1"
         try:
-            await self._fetch_refs(remote, depth, [f"+{name}:{_local_name(name)}"], deadline)
+            await self._fetch_refs(remote, depth, [f"+{name}:{_local_name(name)}"], turn.left)
         except (GitTimeout, GitRefused):
             raise
         except GitError as error:
             if not (_OBJECT_ID.fullmatch(name) and _GIVES_NO_IDS.search(str(error))):
                 raise
             # It may still be in the history of one of the server's references.
-            await self._fetch_refs(remote, _FULL_HISTORY, _EVERYTHING, deadline)
+            await self._fetch_refs(remote, _FULL_HISTORY, _EVERYTHING, turn.left)
 
     async def _fetch_refs(
         self, remote: Remote, depth: str, refspecs: Sequence[str], deadline: timedelta

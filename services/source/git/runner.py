@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from shared.durations import in_seconds
 from shared.redaction import redact
 
 _SUBCOMMANDS = frozenset(
@@ -107,7 +108,7 @@ class GitRunner:
             async with asyncio.timeout(terms.deadline.total_seconds()):
                 yield running
         except TimeoutError as error:
-            limit = f"{terms.deadline.total_seconds():g}s"
+            limit = in_seconds(terms.deadline)
             raise GitTimeout(f"git {arguments[0]} did not end within {limit}") from error
         finally:
             await running.end()

@@ -106,7 +106,7 @@ class Submodules:
         try:
             remote = await self._upstreams.beside(parent.remote, url, gathering.deadline)
             mirror = await self._opened(remote, commit, gathering)
-            await mirror.fetch(remote, Target(commit, commit, ""), gathering.deadline)
+            await mirror.fetch(remote, Target(commit, commit, ""))
         except (RefsError, GitError, ValueError) as error:
             raise SubmoduleError(f"submodule {full_path!r}: {error}") from error
         gathering.trees.append(Tree(commit, f"{full_path}/"))
@@ -121,7 +121,7 @@ class Submodules:
             "sha256" if len(commit) == 64 else "sha1",
         )
         if place not in gathering.mirrors:
-            opening = self._mirrors.opened(place)
+            opening = self._mirrors.opened(place, gathering.deadline)
             mirror = await gathering.stack.enter_async_context(opening)
             gathering.stack.push(mirror.discard_after)
             gathering.mirrors[place] = mirror

@@ -41,9 +41,10 @@ class Ties:
         remote = self._upstreams.place_of(upstream.remote)
         ages = []
         try:
-            async with self._mirrors.opened(Place.of(repository, upstream.target)) as mirror:
+            place, deadline = Place.of(repository, upstream.target), timeout_of(repository)
+            async with self._mirrors.opened(place, deadline) as mirror:
                 for target in upstream.target.tied:
-                    commit = await mirror.fetch(remote, target, timeout_of(repository))
+                    commit = await mirror.fetch(remote, target)
                     content = (await mirror.object_at(commit)).content
                     ages.append((_committed(content), target.label, target))
         except GitError as error:

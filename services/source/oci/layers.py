@@ -7,8 +7,9 @@ the limits of `shared.archive` into another one. Memory holds a file of it at a 
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 from weakref import WeakValueDictionary
@@ -20,6 +21,7 @@ from services.source.oci.manifest import Descriptor, Manifest
 from services.source.oci.reference import LAYER_FAILED, failed
 from services.source.oci.registry import Registry, RegistryError
 from services.source.storage import Owner, Storage, StoredFile
+from services.source.turns import NoTurn, Turns
 from services.source.web_client import Writable
 from shared.archive import ArchiveError, Entry, Packed, pack, unpack
 from shared.artifact_file import growing
@@ -37,7 +39,7 @@ class Layers:
         self._registry = registry
         self._storage = storage
         self._folder = folder
-        self._downloads: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._downloads: WeakValueDictionary[str, Turns] = WeakValueDictionary()
         self._extractions = asyncio.Semaphore(EXTRACTIONS)
 
     async def copy(
@@ -50,7 +52,7 @@ class Layers:
             await self._download(repository, layer, artifact)
             return Packed(artifact.size, artifact.digest)
 
-        async with self._place_at(repository):
+        async with self._turn_at(repository) as repository:
             return _stored(owner, name, await self._storage.write(owner, name, fill))
 
     async def extract(
@@ -67,7 +69,7 @@ class Layers:
                 async with self._extractions:
                     return await asyncio.to_thread(_repacked, archive, contents, spec_ignore, file)
 
-        async with self._place_at(repository):
+        async with self._turn_at(repository) as repository:
             try:
                 packed = await self._storage.write(owner, name, fill)
             except ArchiveError as error:
@@ -75,8 +77,17 @@ class Layers:
                 raise FetchFailed(problem, reason=LAYER_FAILED) from error
         return _stored(owner, name, packed)
 
-    def _place_at(self, repository: Repository) -> asyncio.Semaphore:
-        return self._downloads.setdefault(repository.host, asyncio.Semaphore(DOWNLOADS))
+    @asynccontextmanager
+    async def _turn_at(self, repository: Repository) -> AsyncIterator[Repository]:
+        """The repository, with what waiting has left of the deadline."""
+        host, access = repository.host, repository.access
+        turns = self._downloads.setdefault(host, Turns(DOWNLOADS, f"downloads from {host}"))
+        async with AsyncExitStack() as stack:
+            try:
+                turn = await stack.enter_async_context(turns.turn(access.deadline))
+            except NoTurn as error:
+                raise FetchFailed(f"had to wait: {error}", reason=LAYER_FAILED) from error
+            yield repository.seen_as(replace(access, deadline=turn.left))
 
     async def _download(self, repository: Repository, layer: Descriptor, into: Writable) -> None:
         try:

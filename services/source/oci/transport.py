@@ -19,6 +19,7 @@ from services.source.oci.authorization import Authorization, Refused
 from services.source.web_client import Answer, Request, WebClient, WebError, Writable, may_share
 from shared.clock import Now, now
 from shared.credentials import HttpCredentials, Proxy, Tls
+from shared.durations import in_seconds
 from shared.redaction import redact
 
 MOST_KNOWN = 5000
@@ -180,7 +181,7 @@ async def within(repository: Repository) -> AsyncIterator[None]:
         async with asyncio.timeout(deadline.total_seconds()):
             yield
     except TimeoutError as error:
-        said = f"{repository.host}: no complete answer within {deadline.total_seconds():g}s"
+        said = f"{repository.host}: no complete answer within {in_seconds(deadline)}"
         raise RegistryError(said) from error
 
 
