@@ -15,7 +15,8 @@ class NoTurn(Exception):
 class Turn:
     """What is left of the time that there is for waiting and for what comes after it."""
 
-    def __init__(self, turns: asyncio.Semaphore, ends_at: float) -> None:
+    def __init__(self, turns: asyncio.Semaphore, time: timedelta, ends_at: float) -> None:
+        self.time = time  # that there was in the beginning
         self._turns: asyncio.Semaphore | None = turns
         self._ends_at = ends_at
 
@@ -65,7 +66,7 @@ class Turns:
             self._waiting.pop(limit, None)
         ends_at = limit.when()
         assert ends_at is not None  # noqa: S101  (it was given one)
-        return Turn(self._free, ends_at)
+        return Turn(self._free, time, ends_at)
 
     def _went_well(self) -> None:
         now = asyncio.get_running_loop().time()

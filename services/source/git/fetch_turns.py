@@ -25,11 +25,12 @@ _OTHERS = "fetches from other servers"
 
 
 class FetchTurns:
-    def __init__(self) -> None:
+    def __init__(self, slow: timedelta = SLOW) -> None:
         self._at: WeakValueDictionary[str, Turns] = WeakValueDictionary()
         self._of_known = Turns(OF_KNOWN_SERVERS, _OTHERS)
         self._of_strangers = Turns(OF_STRANGERS, _OTHERS)
         self._known: set[str] = set()
+        self._slow_after = slow
         self._slow = 0
 
     @asynccontextmanager
@@ -60,7 +61,7 @@ class FetchTurns:
                 self._slow += 1
                 turn.give_up()
 
-        timer = asyncio.get_running_loop().call_later(SLOW.total_seconds(), make_room)
+        timer = asyncio.get_running_loop().call_later(self._slow_after.total_seconds(), make_room)
         try:
             yield
         finally:

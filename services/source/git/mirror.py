@@ -268,6 +268,7 @@ class Mirror:
             terms = Terms(
                 folder=self.path,
                 deadline=deadline,
+                rest_of=self._turn.time,
                 configuration=access.configuration,
                 holds=(self._lock, *access.holds),
             )

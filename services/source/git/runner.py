@@ -77,7 +77,7 @@ class Terms:
 
     Descriptors in `holds` stay open in git and all of its children, so a lock on one of them says
     that any of these is alive, even after a crash of ours. Objects are also found in the mirrors in
-    `alternates`.
+    `alternates`. The deadline may be what is left of another, which a message names then.
     """
 
     folder: Path
@@ -85,6 +85,7 @@ class Terms:
     configuration: Mapping[str, str] = field(default_factory=dict, repr=False)
     holds: tuple[int, ...] = ()
     alternates: tuple[Path, ...] = ()
+    rest_of: timedelta | None = None
 
 
 class GitRunner:
@@ -108,7 +109,7 @@ class GitRunner:
             async with asyncio.timeout(terms.deadline.total_seconds()):
                 yield running
         except TimeoutError as error:
-            limit = in_seconds(terms.deadline)
+            limit = in_seconds(terms.rest_of or terms.deadline)
             raise GitTimeout(f"git {arguments[0]} did not end within {limit}") from error
         finally:
             await running.end()
