@@ -138,6 +138,7 @@ async def _backend(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
     )
     if process.stdin is None or process.stdout is None:
         raise AssertionError("both were asked for as pipes")
@@ -147,7 +148,9 @@ async def _backend(
         if process.returncode is None:
             # Not process.kill(): it may reap what has ended by itself before the loop does.
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)
+        while await process.stdout.read(CHUNK):
+            pass  # of a client that has gone; unread, it would keep the pipe open
         await process.wait()
 
 

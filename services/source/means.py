@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from services.source.cloud import CloudIdentities
+from services.source.git.archive import MAX_TREE
+from services.source.git.runner import USUAL_BOUNDS, Bounds
 from services.source.git.ssh_address import SAFE, SshAlgorithms
 from services.source.helm.limits import HelmLimits
 from services.source.oci.cloud_registries import CloudRegistries
@@ -17,6 +19,7 @@ from services.source.reach import USUAL, Reach
 from services.source.referenced_secrets import ReferencedSecrets
 from services.source.storage import Storage
 from services.source.web_client import WebClient
+from shared.archive import ARTIFACT, Limits
 from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache, watch_kind
 from shared.controller import Controller, Options, Reconciler
@@ -49,6 +52,9 @@ class Means:
     helm: HelmLimits = field(default_factory=HelmLimits)
     ssh: SshAlgorithms = SAFE
     reach: Reach = USUAL  # as the web's
+    git: Bounds = USUAL_BOUNDS
+    artifact: Limits = ARTIFACT  # of one that is made of a Git repository
+    largest_tree: int = MAX_TREE
     gates: frozenset[str] = frozenset()
     concurrent: int = CONCURRENT
     cross_namespace: bool = True

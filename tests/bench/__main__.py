@@ -5,13 +5,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import hundred, latency, sources_git, sources_helm, sources_oci
+from tests.bench import hundred, latency, sources_git, sources_helm, sources_large, sources_oci
 from tests.bench.raw_rate import raw_apply_rate
 from tests.bench.report import Figure, Report
 from tests.bench.standing import standing
 from tests.bench.workloads import NAMESPACE
 
-SOURCES = (sources_git.measure, sources_oci.measure, sources_helm.measure)
+SOURCES = (
+    sources_git.measure,
+    sources_oci.measure,
+    sources_helm.measure,
+    sources_large.measure,
+)
 
 
 async def bench(folder: Path) -> bool:

@@ -92,7 +92,7 @@ async def measure_references(stage: Stage, report: Report) -> None:
         report.add(Figure(f"the highest of {TAGS} tags", ending.seconds, TIMEOUT, note=note))
         _tell_memory(report, f"{TAGS} tags", ending)
         again = await _asked(stage, repository)
-        report.add(Figure("with nothing new: busy", again.busy, None))
+        report.add(Figure("with nothing new: busy", again.busy, 0.2))
 
 
 def _tell_memory(report: Report, of: str, ending: _Ending, note: str = "") -> None:

@@ -68,11 +68,15 @@ class Known(GitRefs):
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def matching(
-        self, remote: Remote, prefixes: Sequence[str], deadline: timedelta
-    ) -> list[Ref]:
+    async def ask(
+        self,
+        remote: Remote,
+        prefixes: Sequence[str],
+        question: Callable[[list[Ref]], T],
+        deadline: timedelta,
+    ) -> T:
         self.asked += prefixes
-        return [Ref(prefix, TAG, ID) for prefix in prefixes]
+        return question([Ref(prefix, TAG, ID) for prefix in prefixes])
 
 
 def finished(work: Coroutine[Any, Any, T]) -> T:
@@ -221,10 +225,14 @@ def test_tags_of_any_name_are_no_obstacle_to_a_range() -> None:
     odd = [Ref(f"refs/tags/{name}", TAG, ID) for name in ("\udcff", "9" * 400, "v1.2.3", "1.2.3.4")]
 
     class Listed(Known):
-        async def matching(
-            self, remote: Remote, prefixes: Sequence[str], deadline: timedelta
-        ) -> list[Ref]:
-            return odd
+        async def ask(
+            self,
+            remote: Remote,
+            prefixes: Sequence[str],
+            question: Callable[[list[Ref]], T],
+            deadline: timedelta,
+        ) -> T:
+            return question(odd)
 
     found = finished(resolve(GitReference(semver=">0"), REMOTE, Listed(), SOON))
 

@@ -95,7 +95,7 @@ async def test_servers_that_ignore_the_protocol_variable_are_understood(
     await shop.tag("v1")
     remote = remote_to(server, server.url(shop))
 
-    refs = await tools.refs.matching(remote, LISTED, SOON)
+    refs = await tools.refs.ask(remote, LISTED, list, SOON)
 
     assert [(ref.name, ref.commit) for ref in refs] == [
         ("refs/heads/main", shop.head),
@@ -237,7 +237,7 @@ async def test_only_the_algorithms_of_the_settings_are_used(
 ) -> None:
     remote = remote_to(server, server.url(shop))
     modern = GitRefs(tools.web, SshAlgorithms(("curve25519-sha256",), ("ssh-ed25519",)))
-    assert await modern.matching(remote, LISTED, SOON)
+    assert await modern.ask(remote, LISTED, list, SOON)
 
     for algorithms in (
         SshAlgorithms(("diffie-hellman-group1-sha1",)),
@@ -293,7 +293,7 @@ async def test_references_without_end_are_cut_off(
         await shop.tag(f"v{number}")
 
     with pytest.raises(RefsError, match="more than 1000 bytes of references"):
-        await tools.refs.matching(remote_to(server, server.url(shop)), LISTED, SOON)
+        await tools.refs.ask(remote_to(server, server.url(shop)), LISTED, list, SOON)
     await eventually(lambda: not server.connections)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.source.git.pkt_line import DELIMITER, FLUSH, ProtocolError, packet, packets
@@ -16,6 +17,23 @@ class Ref(NamedTuple):
     name: str
     object_id: str
     commit: str
+
+
+@dataclass(frozen=True)
+class Advertisement:
+    """As it came, and what was asked for; all that a server has, when it is an `older` one's."""
+
+    text: bytes
+    prefixes: tuple[str, ...]
+    older: bool = False
+
+    def read(self) -> list[Ref]:
+        """Takes a second for a quarter of a million references. Raises ProtocolError."""
+        if not self.older:
+            return listed(self.text, self.prefixes)
+        lines = (line for line in packets(self.text) if line != FLUSH)
+        said = (line for line in lines if not line.startswith(b"# service="))
+        return matching(advertised(said), self.prefixes)
 
 
 def ls_refs(capabilities: Iterable[str], prefixes: Sequence[str]) -> bytes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
 from services.source.git.mirror import Mirror
-from services.source.git.runner import GitError, GitProcess, GitRunner
+from services.source.git.runner import GitError, GitProcess, GitRunner, GitTooLong
 from services.source.git.shards import PackedFile, pack_shards
 from services.source.ignore import SOURCE_IGNORE, IgnoreRules
 from shared.archive import ARTIFACT, ArchiveError, Limits, Packed
@@ -26,6 +26,10 @@ _QUESTIONS = 500
 CONCURRENT = 4  # each may hold a file of the largest size in memory, and a processor
 MAX_IGNORE_FILE = 1024 * 1024
 MAX_TREE = 64 * 1024 * 1024  # of `ls-tree` text: some half a million files
+
+
+class TreeTooLarge(ArchiveError):
+    """There is too much even to look at, whatever is wanted of it."""
 
 
 class Extra(Protocol):
@@ -72,9 +76,12 @@ class Archived:
 
 
 class GitArchive:
-    def __init__(self, git: GitRunner, limits: Limits = ARTIFACT) -> None:
+    def __init__(
+        self, git: GitRunner, limits: Limits = ARTIFACT, largest_tree: int = MAX_TREE
+    ) -> None:
         self._git = git
         self._limits = limits
+        self._largest_tree = largest_tree
         self._slots = asyncio.Semaphore(CONCURRENT)
 
     async def write(
@@ -90,6 +97,18 @@ class GitArchive:
             files = await self._all_files(mirror, commit, beside)
             async with self._objects(mirror, beside) as objects:
                 return await self._write(objects, commit, spec_ignore, into, files)
+
+    async def listing(self, mirror: Mirror, commit: str) -> bytes:
+        """All that the commit's tree holds, as `ls-tree` tells it; raises TreeTooLarge."""
+        question = ("ls-tree", "-r", "-z", "--long", "--full-tree", commit)
+        async with self._git.started(*question, terms=mirror.terms()) as process:
+            try:
+                text = await process.read_all(self._largest_tree)
+            except GitTooLong as error:
+                problem = f"the list of its files is longer than {self._largest_tree} bytes"
+                raise TreeTooLarge(problem) from error
+            await process.succeeded()
+        return text
 
     async def _write(
         self,
@@ -125,11 +144,7 @@ class GitArchive:
         return await asyncio.to_thread(_laid_out, files, beside) if _is_more(beside) else files
 
     async def _files(self, mirror: Mirror, commit: str) -> list[PackedFile]:
-        listing = ("ls-tree", "-r", "-z", "--long", "--full-tree", commit)
-        async with self._git.started(*listing, terms=mirror.terms()) as process:
-            text = await process.read_all(MAX_TREE)
-            await process.succeeded()
-        return await asyncio.to_thread(_parsed, text)
+        return await asyncio.to_thread(_parsed, await self.listing(mirror, commit))
 
     @asynccontextmanager
     async def _objects(self, mirror: Mirror, beside: Beside) -> AsyncIterator["_Objects"]:

@@ -10,15 +10,16 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
 
-from services.source.endings import SOURCE_VERIFIED, FetchFailed, StorageFailed
+from services.source.endings import SOURCE_VERIFIED, FetchFailed
 from services.source.git.archive import Archived, Beside, GitArchive, Tree
 from services.source.git.content import Wanted
 from services.source.git.gitmodules import SubmoduleError
 from services.source.git.includes import GitIncludes
 from services.source.git.mirror import Mirror, Mirrors, Place
 from services.source.git.reference import revision_of
+from services.source.git.refusals import Refusals
 from services.source.git.remotes import timeout_of
-from services.source.git.runner import GitError, GitRefused
+from services.source.git.runner import GitError, GitRefused, GitTooLarge
 from services.source.git.sparse import SparseCheckout
 from services.source.git.submodules import Gathering, Submodules
 from services.source.git.ties import Ties
@@ -41,6 +42,7 @@ class GitTools:
     archive: GitArchive
     includes: GitIncludes
     verifier: GitVerifier
+    refusals: Refusals
 
 
 class Built(NamedTuple):
@@ -55,7 +57,7 @@ class GitAssembly:
     def __init__(self, storage: Storage, git: GitTools) -> None:
         self._storage = storage
         self._git = git
-        self._submodules = Submodules(git.mirrors, git.upstreams)
+        self._submodules = Submodules(git.mirrors, git.upstreams, git.archive)
         self._ties = Ties(git.mirrors, git.upstreams)
 
     async def look(self, repository: GitRepository, *, fresh: bool) -> Upstream:
@@ -69,6 +71,8 @@ class GitAssembly:
             async with AsyncExitStack() as stack:
                 return await self._build(wanted, run, stack)
         except (GitError, SubmoduleError) as error:
+            if isinstance(error, GitTooLarge):
+                raise self._git.refusals.too_much_to_fetch(wanted, error) from error
             problem = f"failed to fetch {url}: {error}"
             refused = isinstance(error, GitRefused)
             reason = AUTHENTICATION_FAILED if refused else "GitOperationFailed"
@@ -85,8 +89,15 @@ class GitAssembly:
         revision = revision_of(target.label, commit)
         if wanted.is_there and commit == target.commit:
             return Built(revision)
-        beside = await self._beside(wanted, mirror, commit, stack)
-        file, archived = await self._pack(mirror, wanted, commit, beside)
+        sparse = SparseCheckout.of(repository.spec.sparse_checkout)
+        gathering = Gathering(stack, mirror, sparse, timeout_of(repository))
+        try:
+            beside = await self._beside(wanted, commit, gathering)
+            file, archived = await self._pack(mirror, wanted, commit, beside)
+        except ArchiveError as error:
+            if self._git.refusals.is_alone(repository):
+                await asyncio.to_thread(gathering.discard)
+            raise self._git.refusals.too_much_to_pack(wanted, commit, error) from error
         return Built(revision, file, archived.subject)
 
     async def _fetch(self, mirror: Mirror, wanted: Wanted) -> str:
@@ -101,15 +112,11 @@ class GitAssembly:
             raise FetchFailed(problem, reason="GitOperationFailed")
         return target.commit
 
-    async def _beside(
-        self, wanted: Wanted, mirror: Mirror, commit: str, stack: AsyncExitStack
-    ) -> Beside:
+    async def _beside(self, wanted: Wanted, commit: str, gathering: Gathering) -> Beside:
         """What goes in or stays out, but for the includes."""
-        repository = wanted.repository
-        sparse = SparseCheckout.of(repository.spec.sparse_checkout)
-        gathering = Gathering(stack, mirror, sparse, timeout_of(repository))
+        sparse = gathering.sparse
         trees = await self._trees(wanted, commit, gathering)
-        await self._require_directories(mirror, (Tree(commit), *trees), sparse)
+        await self._require_directories(gathering.top, (Tree(commit), *trees), sparse)
         return Beside(trees, sparse.wants if sparse.directories else None)
 
     async def _trees(self, wanted: Wanted, commit: str, gathering: Gathering) -> list[Tree]:
@@ -152,11 +159,7 @@ class GitAssembly:
                 ignore = repository.spec.ignore
                 return await self._git.archive.write(mirror, commit, ignore, file, content)
 
-        try:
-            archived = await self._storage.write(owner, name, fill)
-        except ArchiveError as error:
-            problem = f"failed to pack commit {commit}: {error}; leave files out with spec.ignore"
-            raise StorageFailed(problem, reason="ArchiveOperationFailed") from error
+        archived = await self._storage.write(owner, name, fill)
         size, digest = archived.packed
         return StoredFile("/".join((*owner, name)), digest, size), archived
 

@@ -48,6 +48,7 @@ class GitRepositoryReconciler:
         wanted = Wanted(repository, upstream, includes, artifact)
         if wanted.is_there and not must_be_verified(repository, fresh=fresh):
             return _unchanged(wanted, run)
+        self._git.refusals.require_none(wanted)
         await _announce(wanted, run)
         # Idle also here: fetching and packing have bounds of their own, and a run that held its
         # slot while waiting for a shared mirror could keep the mirror's user from getting one.
@@ -56,6 +57,7 @@ class GitRepositoryReconciler:
         return self._done(wanted, built, run)
 
     async def finalize(self, repository: GitRepository, run: Run) -> None:
+        self._git.refusals.forget(repository)
         await forget(self._storage, repository, run)
 
     def _done(self, wanted: Wanted, built: Built, run: Run) -> Done:

@@ -27,7 +27,15 @@ from services.source.git.login import access_to
 from services.source.git.reference import Target
 from services.source.git.remote import Remote
 from services.source.git.remotes import scope_of
-from services.source.git.runner import GitError, GitRefused, GitRunner, GitTimeout, Terms
+from services.source.git.runner import (
+    MIB,
+    GitError,
+    GitRefused,
+    GitRunner,
+    GitTimeout,
+    GitTooLarge,
+    Terms,
+)
 from services.source.git.ssh_address import SAFE, SshAlgorithms
 from services.source.reach import USUAL, Reach
 from services.source.turns import NoTurn, Turn, Turns
@@ -43,6 +51,7 @@ _LOCK = "in-use"
 _FULL_HISTORY = "--depth=2147483647"  # Git's number for "all of it", also for a shallow mirror
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _GIVES_NO_IDS = re.compile(r"unadvertised object|not our ref")
+_FINAL = (GitTimeout, GitRefused, GitTooLarge)  # no other way of asking helps
 _EVERYTHING = ("+refs/heads/*:refs/penstock/heads/*", "+refs/tags/*:refs/penstock/tags/*")
 
 
@@ -176,7 +185,11 @@ class Mirror:
         if self._fetched.get(name) == wanted and (self.path / "HEAD").exists():
             return target.commit  # another object of the same repository was faster
         async with self._turns.turn(remote.url, self._turn.left) as turn:
-            await self._fetch_or_heal(remote, name, turn)
+            try:
+                await self._fetch_or_heal(remote, name, turn)
+            except BaseException:
+                self._clear()  # half a pack may be large, and nobody may ask again
+                raise
         commit = await self._commit_at(name)
         self._fetched[name] = wanted if commit == target.commit else commit
         return commit
@@ -227,33 +240,40 @@ class Mirror:
         return False
 
     async def _fetch_or_heal(self, remote: Remote, name: str, turn: Turn) -> None:
+        is_new = False
         try:
-            await self._prepare()
+            is_new = await self._prepare()
             await self._fetch(remote, name, turn)
-        except (GitTimeout, GitRefused):
+        except _FINAL:
             raise
         except GitError:
-            if await self._is_healthy():
+            if is_new or await self._is_healthy():
                 raise
             log.warning("mirror made anew", extra={"url": self.place.url})
             self.discard()
             await self._prepare()
             await self._fetch(remote, name, turn)
 
-    async def _prepare(self) -> None:
+    async def _prepare(self) -> bool:
+        """Whether there was nothing here."""
+        self._clear()
+        if (self.path / "HEAD").exists():
+            return False
+        form = f"--object-format={self.place.object_format}"
+        await self._git.run(
+            *("init", "--quiet", "--bare", "--template=", form, "."), terms=self.terms()
+        )
+        return True
+
+    def _clear(self) -> None:
         for debris in list(_debris(self.path)):
             _remove(debris)
-        if not (self.path / "HEAD").exists():
-            form = f"--object-format={self.place.object_format}"
-            await self._git.run(
-                *("init", "--quiet", "--bare", "--template=", form, "."), terms=self.terms()
-            )
 
     async def _fetch(self, remote: Remote, name: str, turn: Turn) -> None:
         depth = _FULL_HISTORY if self.place.full_history else "--depth=1"
         try:
             await self._fetch_refs(remote, depth, [f"+{name}:{_local_name(name)}"], turn.left)
-        except (GitTimeout, GitRefused):
+        except _FINAL:
             raise
         except GitError as error:
             if not (_OBJECT_ID.fullmatch(name) and _GIVES_NO_IDS.search(str(error))):
@@ -272,12 +292,23 @@ class Mirror:
                 configuration=access.configuration,
                 holds=(self._lock, *access.holds),
             )
-            await self._git.run(
+            fetching = self._git.run(
                 *("fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--force", depth),
                 *("--no-write-fetch-head", "--no-recurse-submodules", "--", access.url),
                 *refspecs,
                 terms=terms,
             )
+            try:
+                await fetching
+            except GitError as error:
+                self._require_room(error)
+                raise
+
+    def _require_room(self, error: GitError) -> None:
+        """The kernel ends who writes more; git does not tell of that."""
+        most = self._git.bounds.file
+        if any(half.is_file() and half.stat().st_size >= most for half in _debris(self.path)):
+            raise GitTooLarge(f"it has more than {most // MIB} MiB to fetch at once") from error
 
     async def _commit_at(self, name: str) -> str:
         try:

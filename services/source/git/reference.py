@@ -4,8 +4,10 @@ The first of commit, name, tag, semver and branch that is given decides.
 """
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import TypeVar
 
 from services.source.endings import FetchFailed, GitStalled
 from services.source.git.advertisement import Ref
@@ -20,6 +22,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _OLD_REVISION = re.compile(r"(?:(?P<label>[^:@]+)/)?(?P<commit>[0-9a-f]{40}|[0-9a-f]{64})")
 _SERVED_NAMES = ("refs/heads/", "refs/tags/", "refs/pull/", "refs/merge-requests/")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,14 @@ async def resolve(
     if wanted.commit:
         return _pinned(wanted.commit, wanted.branch)
     if wanted.semver and not (wanted.name or wanted.tag):
-        found = await _listed(refs, remote, "refs/tags/", deadline)
-        return _latest(wanted.semver, found)
+        question = _Latest(wanted.semver, _range(wanted.semver))
+        latest = await _asked(refs, remote, "refs/tags/", question, deadline)
+        if latest is None:
+            problem = f"no tag matches spec.ref.semver {wanted.semver!r}"
+            raise FetchFailed(problem, reason="GitOperationFailed")
+        return latest
     name, label = _full_name(wanted)
-    found = await _listed(refs, remote, name, deadline)
-    ref = next((ref for ref in found if ref.name == name), None)
+    ref = await _asked(refs, remote, name, _Named(name), deadline)
     if ref is None:
         raise await _not_found(name, refs, remote, deadline)
     return Target(name, ref.commit, label, object_id=ref.object_id)
@@ -105,16 +112,22 @@ def _valid(name: str, field: str) -> str:
     return name
 
 
-async def _listed(refs: GitRefs, remote: Remote, prefix: str, deadline: timedelta) -> list[Ref]:
+async def _asked(
+    refs: GitRefs,
+    remote: Remote,
+    prefix: str,
+    question: Callable[[list[Ref]], T],
+    deadline: timedelta,
+) -> T:
     try:
-        return await refs.matching(remote, [prefix], deadline)
+        return await refs.ask(remote, [prefix], question, deadline)
     except RefsError as error:
         reason = "AuthenticationFailed" if error.refuses_us else "GitOperationFailed"
         raise FetchFailed(f"failed to list remote references: {error}", reason=reason) from error
 
 
 async def _not_found(name: str, refs: GitRefs, remote: Remote, deadline: timedelta) -> FetchFailed:
-    if await _listed(refs, remote, "refs/", deadline):
+    if await _asked(refs, remote, "refs/", bool, deadline):
         return FetchFailed(
             f"reference {name!r} not found in {remote.url}; create it or change spec.ref",
             reason="GitOperationFailed",
@@ -122,11 +135,35 @@ async def _not_found(name: str, refs: GitRefs, remote: Remote, deadline: timedel
     return FetchFailed(f"git repository {remote.url} is empty", reason="EmptyGitRepository")
 
 
-def _latest(text: str, tags: list[Ref]) -> Target:
+def _range(text: str) -> Range:
     try:
-        accepted = Range.parse(text)
+        return Range.parse(text)
     except InvalidVersion as error:
         raise GitStalled(f"spec.ref.semver: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Named:
+    """The reference of this name."""
+
+    name: str
+
+    def __call__(self, refs: list[Ref]) -> Ref | None:
+        return next((ref for ref in refs if ref.name == self.name), None)
+
+
+@dataclass(frozen=True)
+class _Latest:
+    """The tag of the highest version in this range."""
+
+    text: str
+    accepted: Range = field(compare=False, repr=False)
+
+    def __call__(self, tags: list[Ref]) -> Target | None:
+        return _latest(self.accepted, tags)
+
+
+def _latest(accepted: Range, tags: list[Ref]) -> Target | None:
     candidates = []
     for tag in tags:
         label = tag.name.removeprefix("refs/tags/")
@@ -137,7 +174,7 @@ def _latest(text: str, tags: list[Ref]) -> Target:
         if accepted.accepts(version):
             candidates.append((version, label, tag))
     if not candidates:
-        raise FetchFailed(f"no tag matches spec.ref.semver {text!r}", reason="GitOperationFailed")
+        return None
     highest = max(version for version, _, _ in candidates)
     # Versions that differ in build metadata alone are equal.
     equal = sorted(candidate[1:] for candidate in candidates if candidate[0] == highest)

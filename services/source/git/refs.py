@@ -5,12 +5,14 @@ with all its references, and that is taken, too. What a server once said about i
 lives, how it speaks) is remembered, and asked again as soon as a request does not work.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Generic, NamedTuple, TypeVar
 
-from services.source.git.advertisement import VERSION_2, Ref, advertised, listed, ls_refs, matching
+from services.source.git.advertisement import VERSION_2, Advertisement, Ref, ls_refs
 from services.source.git.pkt_line import FLUSH, ProtocolError, packets
+from services.source.git.readings import Readings
 from services.source.git.remote import Remote
 from services.source.git.ssh_address import SAFE, SshAlgorithms
 from services.source.reach import USUAL, Reach
@@ -19,6 +21,8 @@ from services.source.web_client import Answer, Request, WebClient, WebError
 MAX_ANSWER = 32 * 1024 * 1024  # some 400,000 references
 _VERSION_2 = {"Git-Protocol": "version=2"}
 _SERVICE = "/info/refs?service=git-upload-pack"
+
+T = TypeVar("T")
 
 
 class RefsError(Exception):
@@ -35,7 +39,13 @@ class Endpoint:
 
     remote: Remote
     capabilities: frozenset[str] = frozenset()
-    refs: tuple[Ref, ...] | None = None  # of a server without version 2, which tells all at once
+    advertised: bytes | None = None  # by a server without version 2, which tells all at once
+
+
+class _Asked(NamedTuple, Generic[T]):
+    prefixes: tuple[str, ...]
+    question: Callable[[list[Ref]], T]
+    deadline: timedelta
 
 
 class GitRefs:
@@ -44,17 +54,24 @@ class GitRefs:
         self._ssh = ssh
         self._reach = reach
         self._endpoints: dict[Remote, Endpoint] = {}
+        self._readings = Readings()
 
-    async def matching(
-        self, remote: Remote, prefixes: Sequence[str], deadline: timedelta
-    ) -> list[Ref]:
-        """References whose full name starts with one of these; raises RefsError."""
+    async def ask(
+        self,
+        remote: Remote,
+        prefixes: Sequence[str],
+        question: Callable[[list[Ref]], T],
+        deadline: timedelta,
+    ) -> T:
+        """What the question makes of the references whose full names start with one of these.
+
+        Equal questions have equal answers, which may be remembered. Raises RefsError.
+        """
+        asked = _Asked(tuple(prefixes), question, deadline)
         try:
             if remote.ssh is not None:
-                from services.source.git.ssh_refs import refs_over_ssh
-
-                return await refs_over_ssh(remote, prefixes, deadline, self._ssh, self._reach)
-            return await self._ask(remote, prefixes, deadline)
+                return await self._ask_over_ssh(remote, asked)
+            return await self._ask(remote, asked)
         except WebError as error:
             raise RefsError(str(error), refuses_us=error.refuses_us) from error
         except ProtocolError as error:
@@ -65,20 +82,28 @@ class GitRefs:
         known = self._endpoints.get(remote)
         return known.remote if known else remote
 
-    async def _ask(self, remote: Remote, prefixes: Sequence[str], deadline: timedelta) -> list[Ref]:
+    async def _ask_over_ssh(self, remote: Remote, asked: _Asked[T]) -> T:
+        from services.source.git.ssh_refs import refs_over_ssh
+
+        told = await refs_over_ssh(remote, asked.prefixes, asked.deadline, self._ssh, self._reach)
+        return await self._readings.answer(told, asked.question)
+
+    async def _ask(self, remote: Remote, asked: _Asked[T]) -> T:
         known = self._endpoints.get(remote)
-        if known is not None and known.refs is None:
+        if known is not None and known.advertised is None:
             try:
-                return await self._list(known, prefixes, deadline)
+                return await self._list(known, asked)
             except (WebError, ProtocolError) as error:
                 self._endpoints.pop(remote, None)  # it may have moved, or learnt another language
                 if isinstance(error, WebError) and not error.status:
                     raise  # nobody there: the deadline is not to be spent twice
-        endpoint = await self._discover(remote, deadline)
-        self._remember(remote, replace(endpoint, refs=None if endpoint.refs is None else ()))
-        if endpoint.refs is not None:
-            return matching(endpoint.refs, prefixes)
-        return await self._list(endpoint, prefixes, deadline)
+        endpoint = await self._discover(remote, asked.deadline)
+        if endpoint.advertised is None:
+            self._remember(remote, endpoint)
+            return await self._list(endpoint, asked)
+        self._remember(remote, replace(endpoint, advertised=b""))
+        told = Advertisement(endpoint.advertised, asked.prefixes, older=True)
+        return await self._readings.answer(told, asked.question)
 
     def _remember(self, remote: Remote, endpoint: Endpoint) -> None:
         if len(self._endpoints) >= 10_000:  # changed URLs and passwords leave old ones behind
@@ -101,15 +126,13 @@ class GitRefs:
         url = answer.url.removesuffix(_SERVICE)
         return _endpoint(Remote(url, answer.credentials, remote.proxy), answer)
 
-    async def _list(
-        self, endpoint: Endpoint, prefixes: Sequence[str], deadline: timedelta
-    ) -> list[Ref]:
+    async def _list(self, endpoint: Endpoint, asked: _Asked[T]) -> T:
         place = endpoint.remote
         answer = await self._web.fetch(
             Request(
                 url=f"{place.url}/git-upload-pack",
                 limit=MAX_ANSWER,
-                deadline=deadline,
+                deadline=asked.deadline,
                 credentials=place.credentials,
                 proxy=place.proxy,
                 headers=_VERSION_2
@@ -117,19 +140,21 @@ class GitRefs:
                     "Content-Type": "application/x-git-upload-pack-request",
                     "Accept": "application/x-git-upload-pack-result",
                 },
-                body=ls_refs(endpoint.capabilities, prefixes),
+                body=ls_refs(endpoint.capabilities, asked.prefixes),
             )
         )
-        return listed(answer.body, prefixes)
+        told = Advertisement(answer.body, asked.prefixes)
+        return await self._readings.answer(told, asked.question)
 
 
 def _endpoint(place: Remote, answer: Answer) -> Endpoint:
     """Hosts differ in whether a line about the service comes before version 2."""
     if answer.headers.get("Content-Type") != "application/x-git-upload-pack-advertisement":
         raise ProtocolError("not a Git repository that is served by Git's smart protocol")
-    lines = [line for line in packets(answer.body) if line != FLUSH]
-    if lines and lines[0].startswith(b"# service="):
-        del lines[0]
-    if lines[:1] == [VERSION_2]:
-        return Endpoint(place, frozenset(line.decode(errors="replace") for line in lines[1:]))
-    return Endpoint(place, refs=tuple(advertised(lines)))
+    lines = (line for line in packets(answer.body) if line != FLUSH)
+    first = next(lines, b"")
+    if first.startswith(b"# service="):
+        first = next(lines, b"")
+    if first == VERSION_2:
+        return Endpoint(place, frozenset(line.decode(errors="replace") for line in lines))
+    return Endpoint(place, advertised=answer.body)

@@ -2,8 +2,9 @@
 
 Only the subcommands that we need, no configuration but ours, no hooks, filters or helpers, no
 transports but http and https (ssh goes over a socket of ours), no terminal. A run has a deadline
-and an output limit; when it ends, for whatever reason, nothing of its process group is left.
-Credentials travel in the environment of the one process that needs them, never in its arguments.
+and limits of output, memory and file size; when it ends, for whatever reason, nothing of its
+process group is left. Credentials travel in the environment of the one process that needs them,
+never in its arguments.
 """
 
 import asyncio
@@ -47,12 +48,14 @@ _CONFIGURATION = {
     "gc.auto": "0",
     "maintenance.auto": "false",
     "fetch.writeCommitGraph": "false",
+    "core.bigFileThreshold": "32m",  # larger ones are streamed, never held
     "pack.threads": "1",
+    "pack.windowMemory": "64m",
     "safe.directory": "*",
 }
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY")
 MAX_OUTPUT = 16 * 1024 * 1024  # of a command whose answer is short; long ones are streamed
-MAX_FILE = 4 * 1024 * 1024 * 1024  # one pack; the kernel stops git when it writes a larger one
+MIB = 1024 * 1024
 _ERRORS_KEPT = 8 * 1024
 # Git's words for the statuses 401 and 403; it may not ask for a password.
 _REFUSALS = ("could not read Username", "Authentication failed", "returned error: 403")
@@ -69,6 +72,34 @@ class GitRefused(GitError):
 
 class GitTimeout(GitError):
     """It was ended because its time was over."""
+
+
+class GitTooLarge(GitError):
+    """What the server sends is more than we take: it would be so again."""
+
+
+class GitTooLong(GitError):
+    """It printed more than we read."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the kernel lets each process have, in bytes.
+
+    A pack may well be many times what is packed of it: there are files that are ignored, and
+    history. Git's memory has to fit into a container of 1 GiB, beside ours.
+    """
+
+    file: int = 4096 * MIB
+    memory: int = 768 * MIB
+
+    def apply(self, pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (self.file, self.file))
+            resource.prlimit(pid, resource.RLIMIT_DATA, (self.memory, self.memory))
+
+
+USUAL_BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +120,10 @@ class Terms:
 
 
 class GitRunner:
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, bounds: Bounds = USUAL_BOUNDS) -> None:
         """`home` is an empty folder: whatever git looks for there, it does not find."""
         self._home = home
+        self.bounds = bounds
         self._program = shutil.which("git") or "git"
 
     async def run(self, *arguments: str, terms: Terms) -> bytes:
@@ -132,7 +164,7 @@ class GitRunner:
             )
         except OSError as error:
             raise GitError(f"git could not be started: {error}") from error
-        _limit_files(process.pid)
+        self.bounds.apply(process.pid)
         return GitProcess(process, arguments[0])
 
     def _environment(self, terms: Terms) -> dict[str, str]:
@@ -193,7 +225,7 @@ class GitProcess:
         while piece := await self.output.read(64 * 1024):
             size += len(piece)
             if size > limit:
-                raise GitError(f"git {self._subcommand} printed more than {limit} bytes")
+                raise GitTooLong(f"git {self._subcommand} printed more than {limit} bytes")
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -234,8 +266,3 @@ def _last_words(errors: bytes) -> str:
     lines = [line.strip() for line in errors.decode(errors="replace").splitlines()]
     wanted = [line for line in lines if line and not line.startswith(("hint:", "warning:"))]
     return redact("; ".join(wanted))[:1000]
-
-
-def _limit_files(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (MAX_FILE, MAX_FILE))

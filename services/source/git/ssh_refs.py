@@ -3,18 +3,19 @@
 A server that lets GIT_PROTOCOL through is asked for those that matter; any other tells all at once.
 """
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
 
-from services.source.git.advertisement import VERSION_2, Ref, advertised, listed, ls_refs, matching
+from services.source.git.advertisement import VERSION_2, Advertisement, ls_refs
 from services.source.git.pkt_line import FLUSH, ProtocolError, length_of, packets
 from services.source.git.refs import MAX_ANSWER, RefsError
 from services.source.git.remote import Remote
 from services.source.git.ssh import SshError, UploadPack, upload_pack
 from services.source.git.ssh_address import SshAlgorithms
 from services.source.reach import Reach
+
+_PIECE = 64 * 1024
 
 
 async def refs_over_ssh(
@@ -23,7 +24,7 @@ async def refs_over_ssh(
     deadline: timedelta,
     algorithms: SshAlgorithms,
     reach: Reach,
-) -> list[Ref]:
+) -> Advertisement:
     """Raises RefsError, and ProtocolError when the other side speaks something else."""
     try:
         async with upload_pack(remote, deadline, algorithms, reach) as there:
@@ -32,14 +33,15 @@ async def refs_over_ssh(
         raise RefsError(str(error), refuses_us=error.refuses_us) from error
 
 
-async def _ask(there: UploadPack, prefixes: Sequence[str]) -> list[Ref]:
-    lines = [line for line in packets(await _section(there)) if line != FLUSH]
-    if lines[:1] != [VERSION_2]:
+async def _ask(there: UploadPack, prefixes: Sequence[str]) -> Advertisement:
+    said = await _section(there)
+    lines = packets(said)
+    if next(lines) != VERSION_2:
         await _say(there, FLUSH)  # nothing more is wanted
-        return matching(advertised(lines), prefixes)
-    capabilities = [line.decode(errors="replace") for line in lines[1:]]
+        return Advertisement(said, tuple(prefixes), older=True)
+    capabilities = [line.decode(errors="replace") for line in lines if line != FLUSH]
     await _say(there, ls_refs(capabilities, prefixes))
-    return listed(await _section(there), prefixes)
+    return Advertisement(await _section(there), tuple(prefixes))
 
 
 async def _say(there: UploadPack, content: bytes) -> None:
@@ -48,20 +50,25 @@ async def _say(there: UploadPack, content: bytes) -> None:
 
 
 async def _section(there: UploadPack) -> bytes:
-    """Everything up to a flush, and that."""
-    answer = bytearray()
-    while len(answer) <= MAX_ANSWER:
-        digits = await _exactly(there, 4)
-        length = length_of(digits)
-        answer += digits + await _exactly(there, max(length - 4, 0))
+    """Everything up to a flush, and that; nobody says more before he is asked again."""
+    answer, position, is_whole = bytearray(), 0, False
+    while not is_whole:
+        piece = await there.output.read(_PIECE)
+        if not piece:
+            said = await there.farewell() or "no reason was given"
+            raise ProtocolError(f"the server hung up: {said}")
+        answer += piece
+        if len(answer) > MAX_ANSWER:
+            raise ProtocolError(f"more than {MAX_ANSWER} bytes of references")
+        position, is_whole = _walked(answer, position)
+    return bytes(answer[:position])
+
+
+def _walked(answer: bytearray, position: int) -> tuple[int, bool]:
+    """Over the packets from there on: to behind a flush, or to the last that may be incomplete."""
+    while position + 4 <= len(answer):
+        length = length_of(bytes(answer[position : position + 4]))
         if length == 0:
-            return bytes(answer)
-    raise ProtocolError(f"more than {MAX_ANSWER} bytes of references")
-
-
-async def _exactly(there: UploadPack, size: int) -> bytes:
-    try:
-        return await there.output.readexactly(size)
-    except asyncio.IncompleteReadError as error:
-        said = await there.farewell() or "no reason was given"
-        raise ProtocolError(f"the server hung up: {said}") from error
+            return position + 4, True
+        position += max(length, 4)
+    return position, False

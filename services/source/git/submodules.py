@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NamedTuple
 
-from services.source.git.archive import Tree
+from services.source.git.archive import GitArchive, Tree
 from services.source.git.gitmodules import (
     GITMODULES,
     MAX_SIZE,
@@ -24,14 +24,13 @@ from services.source.git.mirror import Mirror, Mirrors, Place
 from services.source.git.reference import Target
 from services.source.git.refs import RefsError
 from services.source.git.remote import Remote
-from services.source.git.runner import GitError
+from services.source.git.runner import GitError, GitTooLarge
 from services.source.git.sparse import SparseCheckout
 from services.source.git.upstream import GitUpstreams
 from shared.credentials import without_userinfo
 
 MAX_DEPTH = 10
 MAX_COUNT = 100
-MAX_TREE = 64 * 1024 * 1024
 
 
 class _Parent(NamedTuple):
@@ -63,15 +62,24 @@ class Gathering:
     mirrors: dict[Place, Mirror] = field(default_factory=dict)
     trees: list[Tree] = field(default_factory=list)
 
+    def discard(self) -> None:
+        """All that was fetched."""
+        for mirror in (self.top, *self.mirrors.values()):
+            mirror.discard()
+
 
 class Submodules:
-    def __init__(self, mirrors: Mirrors, upstreams: GitUpstreams) -> None:
+    def __init__(self, mirrors: Mirrors, upstreams: GitUpstreams, archive: GitArchive) -> None:
         self._git = mirrors.git
+        self._archive = archive
         self._mirrors = mirrors
         self._upstreams = upstreams
 
     async def gather(self, commit: str, remote: Remote, gathering: Gathering) -> list[Tree]:
-        """Fetches them all; `top` sees their objects afterwards. Raises SubmoduleError."""
+        """Fetches them all; `top` sees their objects afterwards. Raises SubmoduleError.
+
+        What is a tree too large to look at raises TreeTooLarge.
+        """
         waiting = [_Parent(gathering.top, commit, remote)]
         while waiting:
             waiting += await self._children(waiting.pop(0), gathering)
@@ -107,6 +115,8 @@ class Submodules:
             remote = await self._upstreams.beside(parent.remote, url, gathering.deadline)
             mirror = await self._opened(remote, commit, gathering)
             await mirror.fetch(remote, Target(commit, commit, ""))
+        except GitTooLarge as error:
+            raise GitTooLarge(f"submodule {full_path!r}: {error}") from error
         except (RefsError, GitError, ValueError) as error:
             raise SubmoduleError(f"submodule {full_path!r}: {error}") from error
         gathering.trees.append(Tree(commit, f"{full_path}/"))
@@ -129,11 +139,8 @@ class Submodules:
         return gathering.mirrors[place]
 
     async def _links(self, parent: _Parent) -> _Links:
-        listing = ("ls-tree", "-r", "-z", "--long", "--full-tree", parent.commit)
-        async with self._git.started(*listing, terms=parent.mirror.terms()) as process:
-            text = await process.read_all(MAX_TREE)
-            await process.succeeded()
-        return await asyncio.to_thread(_parsed, text)
+        listing = await self._archive.listing(parent.mirror, parent.commit)
+        return await asyncio.to_thread(_parsed, listing)
 
     async def _described(self, parent: _Parent, links: _Links) -> dict[str, Submodule]:
         if links.gitmodules is None:

@@ -51,5 +51,5 @@ class GitUpstreams:
             remote = parent.at(url)
         except InvalidUrl as error:
             raise RefsError(str(error)) from error
-        await self._refs.matching(remote, ["HEAD"], deadline)
+        await self._refs.ask(remote, ["HEAD"], bool, deadline)
         return self._refs.place_of(remote)

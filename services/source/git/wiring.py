@@ -7,6 +7,7 @@ from services.source.git.github_app import GitHubApps
 from services.source.git.includes import GitIncludes, includers_of
 from services.source.git.mirror import Mirrors
 from services.source.git.refs import GitRefs
+from services.source.git.refusals import Refusals
 from services.source.git.remotes import GitRemotes
 from services.source.git.runner import GitRunner
 from services.source.git.upstream import GitUpstreams
@@ -17,7 +18,7 @@ from shared.resources.source import GitRepository
 
 
 def mirrors_of(means: Means) -> Mirrors:
-    git = GitRunner(means.state / "home")
+    git = GitRunner(means.state / "home", means.git)
     return Mirrors(means.state / "mirrors", git, ssh=means.ssh, reach=means.reach)
 
 
@@ -29,9 +30,10 @@ def git_controller(
     tools = GitTools(
         GitUpstreams(remotes, GitRefs(means.web, means.ssh, means.reach)),
         mirrors,
-        GitArchive(mirrors.git),
+        GitArchive(mirrors.git, means.artifact, means.largest_tree),
         GitIncludes(caches.git, means.storage),
         GitVerifier(doors.secrets),
+        Refusals(caches.git),
     )
     reconciler = GitRepositoryReconciler(means.storage, tools)
     controller = controller_of(means, caches.git, GitRepository, reconciler)
