@@ -2,7 +2,9 @@
 
 import asyncio
 
-from services.kustomize.keeping import FETCHED, NAME, SOURCES, Means, keeping_kustomizations
+from services.kustomize.keeping import NAME, keeping_kustomizations
+from services.kustomize.means import Means
+from services.kustomize.policy import Policy
 from shared.artifact_hints import ArtifactHints
 from shared.ready_news import ReadyNews
 from shared.rendering_doors import rendering_doors
@@ -11,8 +13,6 @@ from shared.resources.meta import NamespacedName
 from shared.service import run_service
 from shared.settings import Settings
 from shared.subjects import ARTIFACTS, REQUESTS
-
-CONCURRENT = 16
 
 
 async def start(settings: Settings) -> None:
@@ -23,9 +23,7 @@ async def start(settings: Settings) -> None:
             recorder=doors.recorder,
             engine=doors.engine,
             artifacts=doors.artifacts,
-            concurrent=settings.concurrent or CONCURRENT,
-            cross_namespace=not settings.no_cross_namespace_refs,
-            sources=SOURCES if settings.feature_gates.get("ExternalArtifact", True) else FETCHED,
+            policy=Policy.of(settings),
         )
         async with keeping_kustomizations(means) as keeping, asyncio.TaskGroup() as group:
             controller, caches = keeping

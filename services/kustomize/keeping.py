@@ -2,81 +2,30 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from services.kustomize.build import Artifacts, Engine, Planner
+from services.kustomize.build import Planner
 from services.kustomize.depends_on import Dependencies
 from services.kustomize.finalization import Finalization
 from services.kustomize.handover import Handover
 from services.kustomize.health_checks import HealthChecks, mark_of
+from services.kustomize.means import Caches, Means
 from services.kustomize.nudges import Nudges
 from services.kustomize.plan import OWNERSHIP
 from services.kustomize.reconciler import KustomizationReconciler
 from services.kustomize.source import Sources
 from services.kustomize.stored import kinds_kept
-from services.kustomize.watched_configuration import CONFIGURATION, WatchedConfiguration
-from shared.clock import Now, now
+from services.kustomize.watched_configuration import WatchedConfiguration
 from shared.cluster.applied import Drift
 from shared.cluster.apply_engine import ApplyEngine
-from shared.cluster.client import Cluster
-from shared.cluster.objects import Manifest
-from shared.cluster.watch_cache import Selection, WatchCache, watch_kind, watch_metadata
 from shared.controller import Controller, Options
 from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Resource
-from shared.resources.source import Bucket, ExternalArtifact, GitRepository, OCIRepository
-from shared.run import Recorder
-from shared.status import WATCHED
 
 NAME = "kustomize-controller"
 STATUS_MANAGER = "gotk-kustomize-controller"
-CONCURRENT = 16
-FETCHED = (GitRepository, OCIRepository, Bucket)
-SOURCES = (*FETCHED, ExternalArtifact)  # the last behind Flux's gate, which is open here
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Means:
-    """What a controller of Kustomizations is given."""
-
-    cluster: Cluster
-    recorder: Recorder
-    engine: Engine
-    artifacts: Artifacts
-    concurrent: int = CONCURRENT
-    cross_namespace: bool = True
-    sources: tuple[type[Resource[Any, Any]], ...] = SOURCES
-    now: Now = now
-
-
-class Caches(NamedTuple):
-    """Constructed before whoever listens to them, run after."""
-
-    kustomizations: WatchCache[Kustomization]
-    sources: dict[str, WatchCache[Any]]
-    configuration: list[WatchCache[Manifest]]
-
-    @classmethod
-    async def of(cls, cluster: Cluster, sources: tuple[type[Resource[Any, Any]], ...]) -> "Caches":
-        return cls(
-            watch_kind(cluster, Kustomization),
-            {kind.kind: watch_kind(cluster, kind) for kind in sources},
-            [
-                watch_metadata(cluster, await cluster.resource_of(gvk), Selection(labels=WATCHED))
-                for gvk in CONFIGURATION
-            ],
-        )
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            for cache in (self.kustomizations, *self.sources.values(), *self.configuration):
-                await stack.enter_async_context(cache.running())
-            yield
 
 
 class Keeping(NamedTuple):
@@ -88,7 +37,8 @@ class Keeping(NamedTuple):
 
 @asynccontextmanager
 async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
-    caches, nudges = await Caches.of(means.cluster, means.sources), Nudges()
+    policy = means.policy
+    caches, nudges = await Caches.of(means.cluster, policy.sources), Nudges()
 
     def drifted(drift: Drift) -> None:
         log.info("drift", extra={"drift": str(drift), "object": drift.owner})
@@ -98,7 +48,9 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
     running = ApplyEngine.running(means.cluster, OWNERSHIP, NAME, drifted, means.now)
     async with running as objects:
         sources = Sources(
-            caches.sources, caches.kustomizations, no_cross_namespace=not means.cross_namespace
+            caches.sources,
+            caches.kustomizations,
+            no_cross_namespace=not policy.cross_namespace,
         )
         dependencies = Dependencies(caches.kustomizations)
         planner = Planner(means.engine, means.artifacts, means.cluster)
@@ -129,7 +81,7 @@ def _controller(
     options = Options(
         NAME,
         STATUS_MANAGER,
-        concurrent=means.concurrent,
+        concurrent=means.policy.concurrent,
         advance_when_suspended=False,
         now=means.now,
     )

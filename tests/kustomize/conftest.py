@@ -14,7 +14,9 @@ import yaml
 
 from penstock.local.control_plane import ControlPlane
 from penstock.toolchain import binary
-from services.kustomize.keeping import Means, keeping_kustomizations
+from services.kustomize.keeping import keeping_kustomizations
+from services.kustomize.means import Means
+from services.kustomize.policy import Policy
 from shared.archive import Entry, pack
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Gvk, Manifest, ObjectRef
@@ -193,12 +195,16 @@ async def engine(folder: Folder) -> AsyncIterator[Engine]:
 
 
 @asynccontextmanager
-async def serving(world: World, engine: Engine, **more: Any) -> AsyncIterator[None]:
-    """The service at work, with an empty memory."""
+async def serving(world: World, engine: Engine, **decided: Any) -> AsyncIterator[None]:
+    """The service at work, with an empty memory; `decided` are fields of its Policy."""
     kubeconfig = world.folder.path.parent / f"kubeconfig-{world.namespace}"
     async with Cluster.connect(kubeconfig, agent="kustomize-controller") as cluster:
         means = Means(
-            cluster=cluster, recorder=world.recorder, engine=engine, artifacts=world.folder, **more
+            cluster=cluster,
+            recorder=world.recorder,
+            engine=engine,
+            artifacts=world.folder,
+            policy=Policy(**decided),
         )
         async with keeping_kustomizations(means) as keeping, asyncio.TaskGroup() as group:
             running = group.create_task(keeping.controller.run())

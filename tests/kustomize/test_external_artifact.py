@@ -1,6 +1,6 @@
 """What others publish as ExternalArtifact is applied as any source's artifact."""
 
-from services.kustomize.keeping import FETCHED
+from services.kustomize.policy import FETCHED
 from shared.engine import Engine
 from tests.kustomize.conftest import World, config_map, serving, tidy
 from tests.support.eventually import eventually

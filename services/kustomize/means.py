@@ -1,0 +1,56 @@
+"""What the controller of Kustomizations is given, and the watches that it decides by."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from services.kustomize.build import Artifacts, Engine
+from services.kustomize.policy import Policy
+from services.kustomize.watched_configuration import CONFIGURATION
+from shared.clock import Now, now
+from shared.cluster.client import Cluster
+from shared.cluster.objects import Manifest
+from shared.cluster.watch_cache import Selection, WatchCache, watch_kind, watch_metadata
+from shared.resources.kustomize import Kustomization
+from shared.resources.meta import Resource
+from shared.run import Recorder
+from shared.status import WATCHED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """The doors to what is outside, and what whoever runs the service decided."""
+
+    cluster: Cluster
+    recorder: Recorder
+    engine: Engine
+    artifacts: Artifacts
+    policy: Policy = field(default_factory=Policy)
+    now: Now = now
+
+
+class Caches(NamedTuple):
+    """Constructed before whoever listens to them, run after."""
+
+    kustomizations: WatchCache[Kustomization]
+    sources: dict[str, WatchCache[Any]]
+    configuration: list[WatchCache[Manifest]]
+
+    @classmethod
+    async def of(cls, cluster: Cluster, sources: tuple[type[Resource[Any, Any]], ...]) -> "Caches":
+        return cls(
+            watch_kind(cluster, Kustomization),
+            {kind.kind: watch_kind(cluster, kind) for kind in sources},
+            [
+                watch_metadata(cluster, await cluster.resource_of(gvk), Selection(labels=WATCHED))
+                for gvk in CONFIGURATION
+            ],
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for cache in (self.kustomizations, *self.sources.values(), *self.configuration):
+                await stack.enter_async_context(cache.running())
+            yield

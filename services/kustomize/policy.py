@@ -1,0 +1,27 @@
+"""What whoever runs the service decided for all Kustomizations: settings and feature gates."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from shared.resources.meta import Resource
+from shared.resources.source import Bucket, ExternalArtifact, GitRepository, OCIRepository
+from shared.settings import Settings
+
+CONCURRENT = 16
+FETCHED = (GitRepository, OCIRepository, Bucket)
+SOURCES = (*FETCHED, ExternalArtifact)  # the last behind Flux's gate, which is open here
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    concurrent: int = CONCURRENT
+    cross_namespace: bool = True
+    sources: tuple[type[Resource[Any, Any]], ...] = SOURCES
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(
+            concurrent=settings.concurrent or CONCURRENT,
+            cross_namespace=not settings.no_cross_namespace_refs,
+            sources=SOURCES if settings.feature_gates.get("ExternalArtifact", True) else FETCHED,
+        )
