@@ -22,9 +22,15 @@ class ServiceProcess:
     def __init__(self, module: str, folder: Path, environment: Mapping[str, str]) -> None:
         self._module = module
         self.log = folder / f"{module}.log"
-        listeners = ("HEALTH_ADDR", "METRICS_ADDR", "EVENTS_ADDR", "RECEIVER_ADDR", "STORAGE_ADDRESS")
+        doors = (
+            "HEALTH_ADDR",
+            "METRICS_ADDR",
+            "EVENTS_ADDR",
+            "RECEIVER_ADDR",
+            "STORAGE_ADDRESS",
+        )
         ports = PortBook(folder / f"{module}.ports")
-        self.addresses = {name: f"{LOOPBACK}:{ports.port(name)}" for name in listeners}
+        self.addresses = {name: f"{LOOPBACK}:{ports.port(name)}" for name in doors}
         self._environment = {
             **os.environ,
             "PYTHONPATH": str(CHECKOUT),
