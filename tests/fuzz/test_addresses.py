@@ -111,7 +111,8 @@ def refused_in_words(url: str, *kinds: type[Exception]) -> Iterator[None]:
     except kinds as error:
         said = str(error)
     assert said.isprintable(), said
-    assert PASSWORD not in redaction.redact(said) or not is_login(url), said
+    if PASSWORD in said:
+        assert PASSWORD not in redaction.redact(said) or not is_login(url), said
 
 
 def is_login(url: str) -> bool:
