@@ -1,6 +1,7 @@
 """How much memory a process takes, with all processes below it: read from the kernel."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,8 +37,8 @@ async def footprint_of(pid: int) -> AsyncIterator[Footprint]:
 
 def _family(pid: int) -> Iterator[int]:
     yield pid
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in _text(listed).split():
+    for thread in _names_in(Path(f"/proc/{pid}/task")):
+        for child in _text(Path(f"/proc/{pid}/task/{thread}/children")).split():
             yield from _family(int(child))
 
 
@@ -47,6 +48,13 @@ def _proportional(pid: int) -> int:
         if name == "Pss":
             return int(rest.split()[0]) * KIB
     return 0
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []  # it has just ended
 
 
 def _text(path: Path) -> str:

@@ -17,7 +17,6 @@ from services.source.git.gitmodules import SubmoduleError
 from services.source.git.includes import GitIncludes
 from services.source.git.mirror import Mirror, Mirrors, Place
 from services.source.git.reference import revision_of
-from services.source.git.remotes import timeout_of
 from services.source.git.runner import GitError, GitRefused
 from services.source.git.sparse import SparseCheckout
 from services.source.git.submodules import Gathering, Submodules
@@ -26,6 +25,7 @@ from services.source.git.upstream import GitUpstreams, Upstream
 from services.source.git.verification import GitVerifier, Verified
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from services.source.storage import Owner, Storage, StoredFile
+from services.source.timeouts import timeout_of
 from shared.archive import ArchiveError
 from shared.outcomes import ConditionMark
 from shared.resources.source import GitRepository
