@@ -158,8 +158,8 @@ async def _carried(ours: socket.socket, there: "UploadPack") -> AsyncIterator[No
     except GitTimeout:
         raise
     except GitError as error:
-        said = f"; the server says: {there.last_words}" if there.last_words else ""
-        raise GitError(f"{error}{said}") from error
+        said = await there.farewell()
+        raise GitError(f"{error}; the server says: {said}" if said else str(error)) from error
     finally:
         for task in carrying:
             task.cancel()

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Literal, Protocol
 
 from services.source.cloud import CloudToken, TokenRequest
@@ -14,6 +13,7 @@ from services.source.referenced_secrets import (
     ReferencedSecrets,
     unusable,
 )
+from services.source.timeouts import timeout_of
 from shared.credentials import (
     Basic,
     Bearer,
@@ -23,7 +23,6 @@ from shared.credentials import (
     proxy_credentials,
     tls_credentials,
 )
-from shared.durations import InvalidDurationError, parse_duration
 from shared.resources.meta import LocalObjectReference, NamespacedName
 from shared.resources.source import GitRepository
 
@@ -134,13 +133,6 @@ def scope_of(repository: GitRepository) -> str:
     names = [reference.name if reference else "" for reference in references]
     said = [*names, cloud or "", spec.service_account_name or ""]
     return "/".join((repository.metadata.namespace, *said)).rstrip("/") if any(said) else ""
-
-
-def timeout_of(repository: GitRepository) -> timedelta:
-    try:
-        return parse_duration(repository.spec.timeout)
-    except InvalidDurationError as error:
-        raise FetchStalled(f"spec.timeout: {error}", reason="InvalidSpec") from error
 
 
 def _require_sense(repository: GitRepository) -> None:
