@@ -122,7 +122,11 @@ def is_login(url: str) -> bool:
     with suppress(ValueError):
         parts = urlsplit(url)
         if parts.hostname and parts.port != 0:
-            return PASSWORD in parts.netloc.rpartition("@")[0]
+            login = parts.netloc.rpartition("@")[0]
+            is_whole = login.partition(":")[2] == PASSWORD
+            # A longer password is hidden as it is, and not where a part of it stands in the path.
+            in_path = PASSWORD in parts._replace(netloc="").geturl()
+            return PASSWORD in login and (is_whole or not in_path)
     return PASSWORD in url.rpartition("@")[0]
 
 
