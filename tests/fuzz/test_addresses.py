@@ -17,13 +17,13 @@ from services.source.git.ssh_address import ssh_address
 from services.source.helm.downloads import address_of as chart_address
 from services.source.helm.downloads import below
 from services.source.oci.address import InvalidAddress, Repository
-from services.source.web_client import may_share
 from shared import redaction
 from shared.credentials import InvalidCredentials, proxy_credentials
 from shared.resources.meta import ObjectMeta
 from shared.resources.source import HelmRepository
 from shared.resources.source.bucket import BucketSpec
 from shared.resources.source.helm_repository import HelmRepositorySpec
+from shared.web.client import may_share
 from tests.support.fuzzing import Campaign, Mutator, campaigns, texts
 
 PASSWORD = "kanarienvogel"

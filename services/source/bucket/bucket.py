@@ -26,7 +26,6 @@ from services.source.endings import FetchFailed, StorageFailed, outdated, stored
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from services.source.storage import Owner, Storage, StoredFile
 from services.source.timeouts import timeout_of
-from services.source.wire import WireError
 from shared.archive import ARTIFACT, ArchiveError, Limits, Packed
 from shared.durations import format_duration
 from shared.outcomes import Done
@@ -34,6 +33,7 @@ from shared.redaction import redact
 from shared.resources.meta import Artifact, NamespacedName
 from shared.resources.source import Bucket
 from shared.run import Run
+from shared.web.wire import WireError
 
 LATEST = "latest.tar.gz"
 OPERATION_FAILED = "BucketOperationFailed"

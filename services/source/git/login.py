@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 from services.source.git.remote import Remote
 from services.source.git.runner import GitError, GitRefused, GitTimeout
 from services.source.git.ssh_address import SshAlgorithms
-from services.source.proxies import proxy_of_process
-from services.source.reach import Reach
 from shared.credentials import PROXY_PORTS, Proxy, Tls
 from shared.durations import in_seconds
+from shared.web.proxies import proxy_of_process
+from shared.web.reach import Reach
 
 if TYPE_CHECKING:
     from services.source.git.ssh import SshError, UploadPack

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, Protocol
 
-from services.source.cloud import CloudToken, TokenRequest
 from services.source.endings import FetchFailed, FetchStalled
 from services.source.git.github_app import GitHubApps, Way
 from services.source.git.remote import InvalidUrl, Remote, remote_of, require_certificates
@@ -14,6 +13,7 @@ from services.source.referenced_secrets import (
     unusable,
 )
 from services.source.timeouts import timeout_of
+from shared.cloud import CloudToken, TokenRequest
 from shared.credentials import (
     Basic,
     Bearer,
@@ -31,7 +31,7 @@ _CLOUDS: Mapping[str, Literal["aws", "azure"]] = {"aws": "aws", "azure": "azure"
 
 
 class CloudTokens(Protocol):
-    """As `services.source.cloud.CloudIdentities`."""
+    """As `shared.cloud.CloudIdentities`."""
 
     async def token(self, ask: TokenRequest) -> CloudToken: ...
 

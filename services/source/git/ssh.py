@@ -19,9 +19,9 @@ from services.source.git.remote import Remote
 from services.source.git.ssh_address import SshAddress, SshAlgorithms, ssh_address
 from services.source.git.ssh_keys import SshKeys, keys_of
 from services.source.git.ssh_tunnel import TunnelError, tunnel
-from services.source.reach import Reach
 from shared.credentials import InvalidCredentials, SshCredentials
 from shared.redaction import redact
+from shared.web.reach import Reach
 
 _VERSION_2: Mapping[bytes | str, bytes | str] = {
     "GIT_PROTOCOL": "version=2"

@@ -14,7 +14,6 @@ from services.source.referenced_secrets import (
     unusable,
 )
 from services.source.timeouts import timeout_of
-from services.source.web_client import Answer, Request, WebClient, WebError, may_share
 from shared.credentials import (
     ANONYMOUS,
     Basic,
@@ -28,6 +27,7 @@ from shared.credentials import (
 from shared.redaction import shown_address
 from shared.resources.meta import NamespacedName
 from shared.resources.source import HelmRepository
+from shared.web.client import Answer, Request, WebClient, WebError, may_share
 
 _NO_HEADERS: Mapping[str, str] = {}
 

@@ -21,11 +21,11 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from services.source.proxies import PROXY_ERRORS, connector, proxy_options, reach_for
-from services.source.reach import EVERYWHERE, USUAL, Reach, cause_of
-from services.source.web_client import CONNECT, USER_AGENT
 from shared.credentials import Proxy, Tls
 from shared.redaction import redact
+from shared.web.client import CONNECT, USER_AGENT
+from shared.web.proxies import PROXY_ERRORS, connector, proxy_options, reach_for
+from shared.web.reach import EVERYWHERE, USUAL, Reach, cause_of
 
 if TYPE_CHECKING:
     from urllib3 import HTTPResponse
