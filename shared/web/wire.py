@@ -2,7 +2,7 @@
 
 On sockets of its own a library could be held for as long as a stranger likes to drip bytes. Here
 each request is a coroutine: when the wire closes, at a deadline or because a run was cancelled,
-whoever waits on it is freed at once. Certificates, proxies and reach are as in `web_client`.
+whoever waits on it is freed at once. Certificates, proxies and reach are as in `client`.
 """
 
 import asyncio
