@@ -71,6 +71,14 @@ def annotated(resource: Resource[Any, Any]) -> list[DependencyRef]:
     return [_parsed(word, resource.metadata.namespace) for word in words]
 
 
+def is_reannotated(before: Resource[Any, Any] | None, after: Resource[Any, Any] | None) -> bool:
+    """The annotation was changed, which no generation tells."""
+    if before is None or after is None:
+        return False
+    old, new = before.metadata.annotations, after.metadata.annotations
+    return old.get(DEPENDS_ON) != new.get(DEPENDS_ON)
+
+
 def require_reachable(resource: Resource[Any, Any], *, cross_namespace: bool) -> None:
     """Raises AccessDenied for what is in another namespace, where such references are blocked."""
     if cross_namespace:

@@ -22,6 +22,7 @@ from shared.dependencies import (
     DependencyRef,
     annotated,
     circle_of,
+    is_reannotated,
     require_reachable,
     told_circle,
 )
@@ -97,7 +98,8 @@ class Dependencies:
         if changed is None:
             return ()
         moved = _readiness(before) != _readiness(after)
-        return [
+        itself = [changed.key] if is_reannotated(before, after) else []
+        return itself + [
             key
             for key in self._dependents.of(changed.key)
             if key not in self._waiting and (moved or self._is_held_by_expression(key))
