@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,15 @@ async def test_nobody_asks_and_no_program_runs(engine_binary: Path, tmp_path: Pa
         assert await expressions.answers([]) == []
 
         assert len(children("engine")) == before
+
+
+async def test_one_that_broke_it_is_asked_again_later(
+    expressions: Expressions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = Question(expressions=("a == 1",), values={"a": 1})
+    expressions._set_aside(question, "of old")
+    assert "of old" in (await answered(expressions, "a == 1", {"a": 1})).problem
+
+    monkeypatch.setattr("shared.cel.ASK_AGAIN", timedelta(seconds=-1))
+
+    assert await answered(expressions, "a == 1", {"a": 1}) == Answered(truth=True)
