@@ -19,10 +19,11 @@ import (
 // with its process.
 
 const (
-	expressionLimit = 10_000    // characters
-	costLimit       = 1_000_000 // about as many steps, or ten characters each
-	evaluationTime  = time.Second
-	programsKept    = 256 << 10 // characters of all texts whose programs are kept
+	expressionLimit = 10_000  // characters
+	costLimit       = 300_000 // about as many steps, or ten characters each
+	evaluationTime  = 500 * time.Millisecond
+	requestTime     = time.Second // after which what has not been answered is left to the next request
+	programsKept    = 256 << 10   // characters of all texts whose programs are kept
 	questionLimit   = 10_000
 )
 
@@ -45,12 +46,17 @@ type celAnswer struct {
 	Problem string `json:"problem,omitempty"`
 }
 
+// evaluate answers the first questions: all of them, or as many as there is time for, and always one.
 func (e *Engine) evaluate(request celRequest) (any, error) {
 	if len(request.Questions) > questionLimit {
 		return nil, limited("more than %d questions at once", questionLimit)
 	}
 	answers := make([][]celAnswer, 0, len(request.Questions))
-	for _, question := range request.Questions {
+	started := time.Now()
+	for number, question := range request.Questions {
+		if number > 0 && time.Since(started) > requestTime {
+			break
+		}
 		answered, err := question.answered()
 		if err != nil {
 			return nil, err
@@ -87,7 +93,7 @@ func (q celQuestion) answer(text string, values map[string]any) celAnswer {
 	defer cancel()
 	result, _, err := program.ContextEval(ctx, values)
 	if err != nil {
-		return celAnswer{Problem: celProblem(err)}
+		return celAnswer{Problem: celProblem(ctx, err)}
 	}
 	truth, isTruth := result.(types.Bool)
 	if !isTruth {
@@ -97,15 +103,16 @@ func (q celQuestion) answer(text string, values map[string]any) celAnswer {
 	return celAnswer{Truth: &plain}
 }
 
-func celProblem(err error) string {
+func celProblem(ctx context.Context, err error) string {
 	var cancelled interpreter.EvalCancelledError
-	if !errors.As(err, &cancelled) {
+	switch {
+	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
+		return "it costs more than the limit of an evaluation"
+	case ctx.Err() != nil:
+		return "it takes longer than " + evaluationTime.String()
+	default:
 		return err.Error()
 	}
-	if cancelled.Cause == interpreter.CostLimitExceeded {
-		return "it costs more than the limit of an evaluation"
-	}
-	return "it takes longer than " + evaluationTime.String()
 }
 
 // programCache keeps compiled programs while there is room for their texts, and starts anew when there is none.
@@ -165,6 +172,6 @@ func compileExpression(text string, declared []string) (cel.Program, error) {
 	return env.Program(ast,
 		cel.CostLimit(costLimit),
 		cel.CostTracking(sizeCosts{}),
-		cel.InterruptCheckFrequency(100),
+		cel.InterruptCheckFrequency(1),
 	)
 }

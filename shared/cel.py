@@ -21,7 +21,7 @@ from shared.engine_messages import Answered, EngineError, EngineLimit, Question
 from shared.outcomes import Failed, Stalled
 
 MEMORY = 192 * MEBIBYTE
-DEADLINE = timedelta(seconds=3)
+DEADLINE = timedelta(seconds=3)  # the engine itself ends what takes half of it
 BATCH = 8 * MEBIBYTE  # of objects in one request
 ASK_AGAIN = timedelta(minutes=10)
 REMEMBERED = 1000  # texts
@@ -101,14 +101,22 @@ class Expressions:
         if any(self._is_set_aside(question) for question in questions):
             return await self._one_by_one(questions)
         try:
-            self._asked.set()
-            return await (await asyncio.shield(self._engine)).answer(questions)
+            return await self._asked_of_engine(questions)
         except EngineLimit as limit:
             if len(questions) > 1:
                 return await self._one_by_one(questions)
             return [self._set_aside(questions[0], str(limit))]
         except EngineError as error:
             raise NoAnswers(f"CEL expressions cannot be evaluated: {error}") from error
+
+    async def _asked_of_engine(self, questions: Sequence[Question]) -> list[tuple[Answered, ...]]:
+        """The engine answers as many at once as it has time for."""
+        self._asked.set()
+        engine = await asyncio.shield(self._engine)
+        answers: list[tuple[Answered, ...]] = []
+        while len(answers) < len(questions):
+            answers += await engine.answer(questions[len(answers) :])
+        return answers
 
     async def _one_by_one(self, questions: Sequence[Question]) -> list[tuple[Answered, ...]]:
         """What broke it is among these."""

@@ -124,7 +124,8 @@ class Engine:
         return answer["documents"]
 
     async def answer(self, questions: Sequence[Question]) -> list[tuple[Answered, ...]]:
-        """What CEL expressions come to: an answer to each expression of each question."""
+        """What CEL expressions come to: an answer to each expression of each question; of many
+        questions only the first are answered when they take long, and never none."""
         request = {"questions": questions}
         answer = await self._call("cel.eval", request, dict[str, list[tuple[Answered, ...]]])
         return answer["answers"]

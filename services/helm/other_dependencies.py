@@ -22,6 +22,7 @@ from shared.ready_watch import ReadyWatch
 from shared.resources.helm import HelmRelease
 from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Resource
+from shared.run import Run
 
 # Who cuts a circle through another kind is not seen by all of it.
 LOOK_AGAIN = timedelta(seconds=30)
@@ -34,19 +35,23 @@ class Dependencies:
     others: ReadyWatch
     cross_namespace: bool = True
 
-    async def require(self, release: HelmRelease, identity: Cluster) -> None:
+    async def require(self, release: HelmRelease, identity: Cluster, run: Run) -> None:
         """Raises DependencyNotReady, or Stalled for what can never be. `identity` is whose rights
         decide of which foreign objects it may learn."""
         require_reachable(release, cross_namespace=self.cross_namespace)
         try:
             require_ready(release, self.releases)
-            await self._require_others(release, identity)
+            if refs := annotated(release):
+                async with run.idle():  # others are not held up by what cannot be listed
+                    await self._require_others(release, identity, refs)
         except DependencyNotReady:
             await self._require_no_circle(release)
             raise
 
-    async def _require_others(self, release: HelmRelease, identity: Cluster) -> None:
-        problem = await self.others.problem(release.key, identity, annotated(release))
+    async def _require_others(
+        self, release: HelmRelease, identity: Cluster, refs: list[DependencyRef]
+    ) -> None:
+        problem = await self.others.problem(release.key, identity, refs)
         if problem is not None:
             raise DependencyNotReady(problem)
 

@@ -38,7 +38,7 @@ class HelmReleaseReconciler:
     async def reconcile(self, release: HelmRelease, run: Run) -> Done:
         require_served(release)
         chart = await self._charts.requested(release, run)
-        await self._dependencies.require(release, self._speaking_for(release))
+        await self._dependencies.require(release, self._speaking_for(release), run)
         artifact = ready_artifact(chart)
         values = await composed_values(release, self._cluster.read)
         wanted = await self._wanted(release, chart, artifact, values)

@@ -78,7 +78,7 @@ class Dependencies:
         what must not be referred to."""
         require_reachable(kustomization, cross_namespace=self._policy.cross_namespace)
         await self._judges.expressions.require_valid(kustomization)
-        problem = await self._unmet(kustomization, artifact)
+        problem = await self._first_look(kustomization, artifact, run)
         if problem is None:
             return
         await self._require_no_circle(kustomization)
@@ -112,6 +112,15 @@ class Dependencies:
             look_at(key)
         else:
             waiting.set()
+
+    async def _first_look(
+        self, kustomization: Kustomization, artifact: Artifact, run: Run
+    ) -> str | None:
+        """A kind that cannot be listed holds up nobody else."""
+        if not annotated(kustomization):
+            return await self._unmet(kustomization, artifact)
+        async with run.idle():
+            return await self._unmet(kustomization, artifact)
 
     async def _unmet(self, kustomization: Kustomization, artifact: Artifact) -> str | None:
         additive = self._policy.additive_ready_expr

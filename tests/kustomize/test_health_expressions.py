@@ -87,19 +87,20 @@ async def test_an_entry_without_a_kind_is_for_all_of_its_version(world: World) -
 
 
 async def test_wait_asks_the_expressions_too(world: World) -> None:
-    revision = await publish(world)
+    await publish(world)
     await world.create(
         "apps",
         targetNamespace=world.namespace,
         wait=True,
-        timeout="1m",
+        timeout="1s",
+        retryInterval="1h",
         healthCheckExprs=[{**CONFIG_MAP, "current": "metadata.name == 'b' || has(data.state)"}],
     )
-    await eventually(world.names_of, lambda names: names == {"a", "b"})
 
-    await say(world, "done")
+    ready = await world.ready_is("apps", "HealthCheckFailed")
 
-    await world.applied("apps", revision)
+    unready = f"timeout waiting for: [ConfigMap/{world.namespace}/a status: 'InProgress']"
+    assert unready in ready["message"]
 
 
 @pytest.mark.parametrize(
