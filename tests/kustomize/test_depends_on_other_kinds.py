@@ -93,6 +93,22 @@ async def test_a_kind_that_has_rules_of_its_own_is_read_by_them(world: World) ->
     await world.applied("apps", revision)
 
 
+async def test_what_has_not_said_that_it_is_ready_is_not(world: World) -> None:
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "lock", "namespace": world.namespace},
+    }
+    await world.cluster.create(lease)
+
+    await needing(world, "Lease.coordination.k8s.io/lock")
+
+    ready = await world.ready_is("apps", "DependencyNotReady")
+    assert ready["message"] == (
+        f"dependency 'Lease/{world.namespace}/lock' is not ready: it has no condition Ready yet"
+    )
+
+
 async def test_a_kind_that_is_not_served_is_said(world: World) -> None:
     await needing(world, "Thing.example.org/shop/a")
 

@@ -1,8 +1,14 @@
 """`dependsOn[].readyExpr`: users say when a dependency counts as ready."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from shared.engine import Engine
+from shared.engine_messages import Answered, Question
+from shared.ready_expressions import ReadyExpressions
+from shared.resources.kustomize import Kustomization
+from shared.resources.meta import NamespacedName
 from tests.kustomize.conftest import World, config_map, serving, tidy
 from tests.kustomize.test_wait import never_ready
 from tests.support.eventually import eventually
@@ -18,20 +24,29 @@ async def label(world: World, name: str, **labels: str) -> None:
 
 async def two(world: World, expression: str, *, base_is_ready: bool = True) -> str:
     """`apps` depends on `base` by an expression."""
+    revision = await the_base(world, is_ready=base_is_ready)
+    await the_apps(world, expression)
+    return revision
+
+
+async def the_base(world: World, *, is_ready: bool = True) -> str:
     files = {"apps/a.yaml": config_map("apps"), "base/b.yaml": config_map("base")}
-    if not base_is_ready:
+    if not is_ready:
         files["base/claim.yaml"] = never_ready("data")
     revision = await world.publish(files)
     await world.create(
         "base", path="./base", targetNamespace=world.namespace, wait=True, timeout="10m"
     )
+    return revision
+
+
+async def the_apps(world: World, expression: str) -> None:
     await world.create(
         "apps",
         path="./apps",
         targetNamespace=world.namespace,
         dependsOn=[{"name": "base", "readyExpr": expression}],
     )
-    return revision
 
 
 async def test_an_expression_stands_in_for_the_check_of_what_is_ready(world: World) -> None:
@@ -43,8 +58,9 @@ async def test_an_expression_stands_in_for_the_check_of_what_is_ready(world: Wor
 
 
 async def test_what_waits_is_woken_when_its_expression_gets_true(world: World) -> None:
-    revision = await two(world, LABELLED)
+    revision = await the_base(world)
     await world.applied("base", revision)
+    await the_apps(world, LABELLED)
     ready = await world.ready_is("apps", "DependencyNotReady")
     assert ready["message"] == (
         f"dependency '{world.namespace}/base' is not ready: its expression is not true"
@@ -92,25 +108,37 @@ async def test_an_expression_that_can_never_be_evaluated_stalls(
     assert said in stalled["message"]
 
 
-async def test_a_settled_dependent_reads_nothing_when_it_is_looked_at_again(world: World) -> None:
-    revision = await two(world, "dep.status.lastAppliedRevision != ''")
-    await world.applied("base", revision)
-    await world.applied("apps", revision)
-    ref = world.ref("apps", "Kustomization", "kustomize.toolkit.fluxcd.io/v1")
+class Counting:
+    """Says yes, and remembers how often it was asked."""
 
-    async def looked_at_again(stamp: str) -> list[str]:
-        asked = {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": stamp}}}
-        await world.cluster.merge_patch(ref, asked, manager="tests")
+    def __init__(self) -> None:
+        self.asked = 0
 
-        def is_handled(status: dict[str, object]) -> bool:
-            return status.get("lastHandledReconcileAt") == stamp
+    async def require_valid(self, texts: dict[str, str], declared: tuple[str, ...] = ()) -> None:
+        raise AssertionError(texts, declared)
 
-        await eventually(lambda: world.status("apps"), is_handled)
-        return [
-            each for each in world.gate.seen if "GET" in each and "/kustomizations/base" in each
-        ]
+    async def answers(self, questions: Sequence[Question]) -> list[tuple[Answered, ...]]:
+        self.asked += len(questions)
+        return [(Answered(truth=True),) for _ in questions]
 
-    before = len(await looked_at_again("1"))
-    after = len(await looked_at_again("2"))
 
-    assert after - before <= 1
+async def test_an_answer_stands_until_one_of_the_two_has_changed(idle_world: World) -> None:
+    world, counting = idle_world, Counting()
+    await two(world, "true")
+    expressions = ReadyExpressions(world.cluster, counting)
+
+    async def looked_at() -> str | None:
+        keys = (NamespacedName(world.namespace, name) for name in ("apps", "base"))
+        apps, base = [await world.cluster.get(Kustomization, key) for key in keys]
+        assert apps is not None
+        assert base is not None
+        return await expressions.problem(apps, base, apps.spec.depends_on[0])
+
+    assert [await looked_at(), await looked_at()] == [None, None]
+    assert counting.asked == 1
+
+    await label(world, "base", stage="done")
+    await looked_at()
+    await label(world, "apps", stage="done")
+    await looked_at()
+    assert counting.asked == 3
