@@ -19,12 +19,14 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from shared.engine_messages import (
+    Answered,
     BuildRequest,
     Built,
     EngineError,
     EngineLimit,
     EngineUnavailable,
     Loaded,
+    Question,
     Rendered,
     RenderRequest,
     Snapshot,
@@ -120,6 +122,13 @@ class Engine:
         """Every document that is not empty, read as the API server's tools read it."""
         answer = await self._call("yaml.parse", {"text": text}, dict[str, list[Any]])
         return answer["documents"]
+
+    async def answer(self, questions: Sequence[Question]) -> list[tuple[Answered, ...]]:
+        """What CEL expressions come to: an answer to each expression of each question; of many
+        questions only the first are answered when they take long, and never none."""
+        request = {"questions": questions}
+        answer = await self._call("cel.eval", request, dict[str, list[tuple[Answered, ...]]])
+        return answer["answers"]
 
     async def render(self, request: RenderRequest) -> Rendered:
         return await self._call("helm.render", request, Rendered)

@@ -16,12 +16,17 @@ SOURCES = (*FETCHED, ExternalArtifact)  # the last behind Flux's gate, which is 
 class Policy:
     concurrent: int = CONCURRENT
     cross_namespace: bool = True
+    additive_ready_expr: bool = False  # beside the built-in check of a dependency, not for it
+    fail_fast: bool = True
     sources: tuple[type[Resource[Any, Any]], ...] = SOURCES
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
+        gates = settings.feature_gates
         return cls(
             concurrent=settings.concurrent or CONCURRENT,
             cross_namespace=not settings.no_cross_namespace_refs,
-            sources=SOURCES if settings.feature_gates.get("ExternalArtifact", True) else FETCHED,
+            additive_ready_expr=gates.get("AdditiveCELDependencyCheck", False),
+            fail_fast=not gates.get("DisableFailFastBehavior", False),
+            sources=SOURCES if gates.get("ExternalArtifact", True) else FETCHED,
         )
