@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.kustomize.apply_mode import is_atomic
 from services.kustomize.source import origin_revision, retry_of
-from shared.cluster.apply import Mandate
 from shared.cluster.client import Cluster
+from shared.cluster.ignoring import rules_of
+from shared.cluster.mandate import Mandate
 from shared.durations import format_duration, parse_duration
 from shared.outcomes import Failed
 from shared.resources.kustomize import Kustomization
@@ -36,7 +38,15 @@ class Attempt:
 
     @property
     def mandate(self) -> Mandate:
-        return Mandate(self.kustomization.key, self.cluster, self.kustomization.spec.force)
+        spec = self.kustomization.spec
+        return Mandate(
+            self.kustomization.key,
+            self.cluster,
+            force=spec.force,
+            atomic=is_atomic(self.kustomization),
+            heeds_live=True,
+            ignoring=rules_of(spec.ignore),
+        )
 
     @property
     def timeout(self) -> timedelta:

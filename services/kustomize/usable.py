@@ -1,5 +1,7 @@
 """What in a spec cannot be worked with: fields that this version does not act on, bad durations."""
 
+from services.kustomize.apply_mode import is_atomic
+from shared.cluster.ignoring import BadRule, rules_of
 from shared.durations import InvalidDurationError, parse_duration
 from shared.outcomes import Stalled
 from shared.resources.kustomize import Kustomization
@@ -9,7 +11,6 @@ _FIELDS = {
     "decryption": "decryption of SOPS files",
     "kubeConfig": "applying to another cluster",
     "healthCheckExprs": "checking health with CEL",
-    "ignore": "ignoring drift of single fields",
 }
 
 
@@ -23,6 +24,15 @@ def require_usable(kustomization: Kustomization) -> None:
             parse_duration(text or "0")
         except InvalidDurationError as error:
             raise Stalled(f"spec.{name}: {error}", reason="InvalidSpec") from error
+    is_atomic(kustomization)
+    _require_rules(kustomization)
+
+
+def _require_rules(kustomization: Kustomization) -> None:
+    try:
+        rules_of(kustomization.spec.ignore)
+    except BadRule as error:
+        raise Stalled(str(error), reason="InvalidSpec") from error
 
 
 def _refuse_what_is_not_served(kustomization: Kustomization) -> None:

@@ -152,9 +152,16 @@ class Cluster:
         path = await self._path(ref_of(manifest)) + _query(query)
         return await self._json("PATCH", path, manifest, content_type=APPLY_PATCH)
 
-    async def apply_encoded(self, ref: ObjectRef, body: bytes, *, manager: str) -> Manifest:
+    async def apply_encoded(
+        self, ref: ObjectRef, body: bytes, *, manager: str, dry_run: bool = False
+    ) -> Manifest:
         """The same, with force, for a manifest that is JSON already."""
-        query = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict"}
+        query = {
+            "fieldManager": manager,
+            "force": "true",
+            "fieldValidation": "Strict",
+            "dryRun": "All" if dry_run else "",
+        }
         path = await self._path(ref) + _query(query)
         return await self._json("PATCH", path, orjson.Fragment(body), content_type=APPLY_PATCH)
 
