@@ -1,9 +1,9 @@
 """What to send of an object some of whose fields are ignored: what lives there is left as it is.
 
 An ignored field that somebody else owns is dropped from what we send, so that it is theirs alone
-and their next change is no news to us. One that only we own (or that we take over) is sent with its
-live value: dropped, the server would remove it. Inside of what has but one owner as a whole (an
-atomic list), it is the live value too.
+and their next change is no news to us. One that only we own, perhaps since it was taken over, is
+sent with its live value: dropped, the server would remove it. Inside of what has but one owner as
+a whole (an atomic list), it is the live value too.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ ABSENT: Final = _Absent()
 
 
 class Owned(NamedTuple):
-    """The trees below one field: of ours and what we take over, and of others."""
+    """The trees below one field: of ours, and of others."""
 
     mine: tuple[Tree, ...]
     others: tuple[Tree, ...]
@@ -55,10 +55,11 @@ def adopted(wanted: Wanted, live: Manifest, reader: Reader) -> bytes:
 
 def _owned(live: Manifest, reader: Reader) -> Owned:
     entries = metadata_of(live).managed_fields
-    ours, taken = entry_of(entries, reader.manager), reader.predecessors(entries)
-    mine = [each for each in entries if each is ours or each in taken]
-    others = [each for each in entries if each not in mine]
-    return Owned(tuple(each.fields_v1 for each in mine), tuple(each.fields_v1 for each in others))
+    ours = entry_of(entries, reader.manager)
+    return Owned(
+        (ours.fields_v1,) if ours else (),
+        tuple(each.fields_v1 for each in entries if each is not ours),
+    )
 
 
 def _place(steps: list[str]) -> list[tuple[int, str]]:

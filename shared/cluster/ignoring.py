@@ -6,7 +6,6 @@ several rules say of one object adds up. What becomes of such a field is decided
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
 from typing import NamedTuple
 
 from shared.cluster.fields import digest
@@ -18,6 +17,7 @@ WHOLE = ""
 MOST_RULES = 100
 MOST_PATHS = 100  # of one rule
 DEEPEST = 64
+LONGEST = 1024  # characters
 # Without these it would be another object, or nobody could tell whose it is.
 _IDENTITY = frozenset(
     {"/apiVersion", "/kind", "/metadata", "/metadata/name", "/metadata/namespace"}
@@ -57,7 +57,6 @@ class IgnoreRules(NamedTuple):
 NO_RULES = IgnoreRules()
 
 
-@lru_cache(maxsize=256)
 def rules_of(said: tuple[IgnoreRule, ...]) -> IgnoreRules:
     """Raises BadRule."""
     if len(said) > MOST_RULES:
@@ -77,14 +76,14 @@ def _rule(place: str, said: IgnoreRule) -> Rule:
 
 
 def _require_pointer(place: str, pointer: str) -> None:
+    if len(pointer) > LONGEST or pointer.count("/") > DEEPEST:
+        raise BadRule(f"{place}: longer than {LONGEST} characters, or deeper than {DEEPEST} steps")
     if pointer and not pointer.startswith("/"):
         raise BadRule(f"{place}: {pointer!r} is no JSON pointer; write it like /spec/replicas")
     if "~" in pointer.replace("~0", "").replace("~1", ""):
         raise BadRule(f"{place}: {pointer!r} is no JSON pointer; write ~0 for ~ and ~1 for /")
     if pointer in _IDENTITY:
         raise BadRule(f"{place}: {pointer} says which object it is, and cannot be ignored")
-    if pointer.count("/") > DEEPEST:
-        raise BadRule(f"{place}: deeper than {DEEPEST} steps")
 
 
 def steps_of(pointer: str) -> list[str]:

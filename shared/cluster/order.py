@@ -39,8 +39,12 @@ _LAST = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _RANK = {kind: rank for rank, kind in enumerate(_FIRST)} | {
     kind: len(_FIRST) + 1 + rank for rank, kind in enumerate(_LAST)
 }
-# The token of a Secret that comes before its account is deleted again.
-_BAND_STARTS = (_RANK["ConfigMap"], _RANK["Deployment"], _RANK[_LAST[0]])
+# A role must be there before it is bound; the token of a Secret that comes before its account is
+# deleted again.
+_BAND_STARTS = tuple(
+    _RANK[kind]
+    for kind in ("RoleBinding", "ConfigMap", "Deployment", "MutatingWebhookConfiguration")
+)
 _DEFINITIONS = frozenset({"CustomResourceDefinition", "Namespace", "ClusterRole"})
 
 
@@ -69,12 +73,11 @@ class Band(NamedTuple, Generic[T]):
 
 
 def bands(objects: Iterable[T]) -> list[Band[T]]:
-    """Accounts and their rights, configuration, what runs by it, and webhooks: in this order."""
-    found: list[list[T]] = [[], [], [], []]
+    """Accounts and roles, who has them, configuration, what runs by it, webhooks: in this order."""
+    found: list[list[T]] = [[] for _ in range(len(_BAND_STARTS) + 1)]
     for item in objects:
         found[_band(item.id)].append(item)
-    judges = (False, False, False, True)
-    return [Band(band, last) for band, last in zip(found, judges, strict=True) if band]
+    return [Band(band, judges=band is found[-1]) for band in found if band]
 
 
 def _band(id_: ObjectId) -> int:

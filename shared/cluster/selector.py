@@ -15,6 +15,7 @@ from shared.resources.transforms import Selector
 LONGEST = 4096  # characters of a pattern or selector
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
+_OPTIONS.max_mem = 128 * 1024  # of one pattern, compiled: a tenant may write hundreds
 _PATTERNS = ("group", "version", "kind", "name", "namespace")
 _KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*"
 _VALUE = r"[-A-Za-z0-9_.]*"

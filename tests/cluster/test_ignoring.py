@@ -78,6 +78,8 @@ def test_what_is_ignored_is_part_of_what_is_wanted() -> None:
         (IgnoreRule(paths=("/metadata/name",)), "cannot be ignored"),
         (IgnoreRule(paths=("/a",) * 101), "more than 100 paths"),
         (IgnoreRule(paths=("/a" * 65,)), "deeper than 64"),
+        (IgnoreRule(paths=("/" + "9" * 5000,)), "longer than 1024 characters"),
+        (IgnoreRule(target=Selector(name="(a{1000}){1000}")), "is no regular expression"),
         (IgnoreRule(target=Selector(kind="(")), "spec.ignore[0].target.kind: '(' is no regular"),
         (IgnoreRule(target=Selector(kind="a" * 5000)), "longer than 4096"),
         (IgnoreRule(target=Selector(label_selector="a b")), "target.labelSelector: 'a b'"),
