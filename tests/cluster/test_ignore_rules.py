@@ -93,12 +93,13 @@ async def test_an_element_is_found_by_its_key_where_another_was_put_before_it(
     image = ignoring("/spec/template/spec/containers/0/image")
     web = deployment("web", image="web:1")
     await keeper.apply(web, ignoring=image)
-    live = await keeper.read(web)
-    assert live is not None
-    containers = live["spec"]["template"]["spec"]["containers"]
+    containers = "/spec/template/spec/containers"
     sidecar = {"name": "sidecar", "image": "proxy:1"}
-    live["spec"]["template"]["spec"]["containers"] = [sidecar, {**containers[0], "image": "web:9"}]
-    await keeper.cluster.replace(live, manager="injector")
+    injected = [
+        {"op": "add", "path": f"{containers}/0", "value": sidecar},
+        {"op": "replace", "path": f"{containers}/1/image", "value": "web:9"},
+    ]
+    await keeper.cluster.json_patch(ref_of(web), injected, manager="injector")
 
     await keeper.apply(deployment("web", image="web:2", replicas=2), ignoring=image)
 
