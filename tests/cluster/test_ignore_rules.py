@@ -95,7 +95,7 @@ async def test_an_element_is_found_by_its_key_where_another_was_put_before_it(
     await keeper.apply(web, ignoring=image)
     containers = "/spec/template/spec/containers"
     sidecar = {"name": "sidecar", "image": "proxy:1"}
-    injected = [
+    injected: list[Manifest] = [
         {"op": "add", "path": f"{containers}/0", "value": sidecar},
         {"op": "replace", "path": f"{containers}/1/image", "value": "web:9"},
     ]
