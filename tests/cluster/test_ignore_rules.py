@@ -107,6 +107,23 @@ async def test_an_element_is_found_by_its_key_where_another_was_put_before_it(
     assert {each["name"]: each["image"] for each in now} == {"sidecar": "proxy:1", "web": "web:9"}
 
 
+async def test_an_element_of_ours_keeps_its_own_live_value(
+    keeper: Keeper, deployment: Build
+) -> None:
+    image = ignoring("/spec/template/spec/containers/0/image")
+    web = deployment("web", image="web:1")
+    await keeper.apply(web, ignoring=image)
+    sidecar = {"name": "sidecar", "image": "proxy:1"}
+    place = "/spec/template/spec/containers/0"
+    injected: list[Manifest] = [{"op": "add", "path": place, "value": sidecar}]
+    await keeper.cluster.json_patch(ref_of(web), injected, manager="injector")
+
+    await keeper.apply(deployment("web", image="web:2"), ignoring=image)
+
+    now = (await spec(keeper, web))["template"]["spec"]["containers"]
+    assert {each["name"]: each["image"] for each in now} == {"sidecar": "proxy:1", "web": "web:1"}
+
+
 async def test_a_whole_object_is_made_and_then_left(keeper: Keeper, config_map: Build) -> None:
     whole = ignoring("")
     first = await keeper.apply(config_map("a", key="1"), ignoring=whole)
@@ -142,7 +159,8 @@ async def test_ignored_labels_do_not_make_an_object_nobodys(
 ) -> None:
     labels = ignoring("/metadata/labels")
     await keeper.apply(config_map("a", key="1"), ignoring=labels)
-    patch = {"metadata": {"labels": {"team": "x"}}}
+    owner = "kustomize.toolkit.fluxcd.io/name"
+    patch = {"metadata": {"labels": {"team": "x", owner: "somebodys"}}}
     await keeper.cluster.merge_patch(ref_of(config_map("a")), patch, manager="somebody")
 
     await keeper.apply(config_map("a", key="2"), ignoring=labels)
@@ -150,5 +168,5 @@ async def test_ignored_labels_do_not_make_an_object_nobodys(
     found = await keeper.read(config_map("a"))
     assert found is not None
     assert found["metadata"]["labels"]["team"] == "x"
-    assert "kustomize.toolkit.fluxcd.io/name" in found["metadata"]["labels"]
+    assert found["metadata"]["labels"][owner] == keeper.owner.name
     assert found["data"] == {"key": "2"}

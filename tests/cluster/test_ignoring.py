@@ -128,6 +128,13 @@ def living(data: Any, ours: set[tuple[str, ...]], theirs: set[tuple[str, ...]]) 
     return {"metadata": metadata, "data": data}
 
 
+def test_a_map_that_only_held_what_is_left_to_others_is_not_sent_empty() -> None:
+    object_ = rules_of((IgnoreRule(paths=("/data/a/b",)),)).marked(thing(data={"a": {"b": 1}}))
+    live = living({"a": {"b": 2}}, {("a",)}, {("a", "b")})
+
+    assert "data" not in orjson.loads(adopted(object_, live, READER))
+
+
 @given(Data, Data, st.data())
 def test_what_lives_at_a_pointer_is_sent_but_for_what_others_own(
     wanted_data: Any, live_data: Any, draw: st.DataObject
