@@ -93,6 +93,26 @@ async def test_a_server_that_knows_no_dry_run_is_not_held_against_the_object(
     assert await world.names_of() == {"a", "b"}
 
 
+async def test_a_refusal_that_no_rehearsal_foretold_ends_the_apply_there(world: World) -> None:
+    path = f"/api/v1/namespaces/{world.namespace}/configmaps/a"
+
+    def rule(request: web.Request) -> web.Response | None:
+        if request.method != "PATCH" or request.path != path:
+            return None
+        unknown = "dryRun" in request.query
+        message = "the dryRun feature is disabled" if unknown else "not in this shop"
+        return web.json_response({"message": message}, status=400 if unknown else 422)
+
+    world.gate.rules.append(rule)
+    await world.publish({"a.yaml": config_map("a"), "web.yaml": deployment("web")})
+    await world.create("apps", targetNamespace=world.namespace)
+
+    ready = await world.ready_is("apps", "ReconciliationFailed")
+
+    assert ready["message"] == f"ConfigMap/{world.namespace}/a: not in this shop"
+    assert await world.names_of("Deployment", "apps/v1") == set()
+
+
 def _crd(group: str, plural: str) -> Manifest:
     version = {
         "name": "v1",
@@ -243,3 +263,22 @@ async def test_after_a_restart_what_was_accepted_is_not_rehearsed_again(
         )
         assert not [line for line in again if "dryRun" in line]
         await tidy(world)
+
+
+async def test_another_spec_at_the_same_revision_is_all_or_nothing_again(world: World) -> None:
+    revision = await world.publish({"a.yaml": config_map("a", key="1"), "b.yaml": service("b", 80)})
+    await world.create("apps", targetNamespace=world.namespace)
+    await world.applied("apps", revision)
+    ops = '[{"op": "replace", "path": "/spec/ports/0/port", "value": 0}]'
+    data = '[{"op": "replace", "path": "/data/key", "value": "2"}]'
+
+    await world.change(
+        "apps",
+        patches=[
+            {"target": {"kind": "Service"}, "patch": ops},
+            {"target": {"kind": "ConfigMap"}, "patch": data},
+        ],
+    )
+
+    await world.ready_is("apps", "ReconciliationFailed")
+    assert (await world.read("a"))["data"] == {"key": "1"}
