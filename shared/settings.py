@@ -54,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ssh_kex_algos: tuple[str, ...] = ()  # empty: all that are known to be safe
     ssh_hostkey_algos: tuple[str, ...] = ()
     forbidden_networks: tuple[str, ...] = ("link-local",)  # as shared.networks reads them
+    override_manager: tuple[str, ...] = ()
+    custom_apply_stage_kinds: tuple[str, ...] = ()  # `group/Kind`
     concurrent: int = 0  # 0: the service's own default
     log_level: str = "info"
 
@@ -112,6 +114,16 @@ def _list(_variable: str, text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _kinds(variable: str, text: str) -> list[str]:
+    kinds = _list(variable, text)
+    for kind in kinds:
+        if kind.count("/") != 1 or kind.endswith("/"):
+            raise SettingError(
+                f"{variable}={text!r}: write group/Kind, with commas; /Kind for the core group"
+            )
+    return kinds
+
+
 def _networks(variable: str, text: str) -> list[str]:
     words = _list(variable, text)
     if words == [NONE]:
@@ -138,6 +150,8 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "ssh_kex_algos": _list,
     "ssh_hostkey_algos": _list,
     "forbidden_networks": _networks,
+    "override_manager": _list,
+    "custom_apply_stage_kinds": _kinds,
 }
 
 

@@ -2,4 +2,26 @@
 
 from typing import Final
 
+from shared.resources.kustomize import Kustomization
+from shared.resources.meta import NamespacedName
+
+PREFIX: Final = "penstock.dev/"
+APPLY: Final = "penstock.dev/apply"  # "atomic" (as without it) or "converge"
 PRUNE_ALL: Final = "penstock.dev/prune-all"  # "enabled": also when a build has become empty
+
+
+def asked_otherwise(
+    before: Kustomization | None, after: Kustomization | None
+) -> list[NamespacedName]:
+    """Annotations do not change a generation; ours are wishes all the same."""
+    if before is None or after is None or _asked(before) == _asked(after):
+        return []
+    return [after.key]
+
+
+def _asked(kustomization: Kustomization) -> dict[str, str]:
+    return {
+        key: value
+        for key, value in kustomization.metadata.annotations.items()
+        if key.startswith(PREFIX)
+    }

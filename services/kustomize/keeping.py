@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+from services.kustomize.annotations import asked_otherwise
 from services.kustomize.build import Planner
 from services.kustomize.depends_on import Dependencies, Judges
 from services.kustomize.finalization import Finalization
@@ -50,7 +51,7 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
     def woken(waiting: NamespacedName) -> None:
         dependencies.woken(waiting, controller.look_at)
 
-    running = ApplyEngine.running(means.cluster, OWNERSHIP, NAME, drifted, means.now)
+    running = ApplyEngine.running(means.cluster, OWNERSHIP, NAME, drifted, means.now, policy.apply)
     async with running as objects, ReadyWatch.running(objects.watches, woken) as others:
         sources = Sources(
             caches.sources,
@@ -127,4 +128,5 @@ def _listen(
     for watched in caches.configuration:
         controller.also_when(watched, configuration.affected)
     controller.also_when(caches.kustomizations, dependencies.affected)
+    controller.also_when(caches.kustomizations, asked_otherwise)
     caches.kustomizations.on_change(respecified)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
+from shared.cluster.mandate import USUAL, ApplyPolicy
 from shared.resources.meta import Resource
 from shared.resources.source import Bucket, ExternalArtifact, GitRepository, OCIRepository
 from shared.settings import Settings
@@ -16,6 +17,7 @@ SOURCES = (*FETCHED, ExternalArtifact)  # the last behind Flux's gate, which is 
 class Policy:
     concurrent: int = CONCURRENT
     cross_namespace: bool = True
+    apply: ApplyPolicy = USUAL
     additive_ready_expr: bool = False  # beside the built-in check of a dependency, not for it
     fail_fast: bool = True
     sources: tuple[type[Resource[Any, Any]], ...] = SOURCES
@@ -26,6 +28,10 @@ class Policy:
         return cls(
             concurrent=settings.concurrent or CONCURRENT,
             cross_namespace=not settings.no_cross_namespace_refs,
+            apply=ApplyPolicy(
+                early_kinds=frozenset(settings.custom_apply_stage_kinds),
+                overridden=frozenset(settings.override_manager),
+            ),
             additive_ready_expr=gates.get("AdditiveCELDependencyCheck", False),
             fail_fast=not gates.get("DisableFailFastBehavior", False),
             sources=SOURCES if gates.get("ExternalArtifact", True) else FETCHED,
