@@ -29,7 +29,8 @@ REPOSITORY = {
 
 
 def _revised(changes: Mapping[str, str | None]) -> Files:
-    return {path: text for path, text in (REPOSITORY | changes).items() if text is not None}
+    changed = {**REPOSITORY, **changes}
+    return {path: text for path, text in changed.items() if text is not None}
 
 
 CHANGES: dict[str, tuple[dict[str, str | None], set[str]]] = {
