@@ -67,6 +67,7 @@ class MemoryEngine:
         self._require(before)
         self._require(after)
         self.asked.append(f"changes {before} {after}")
+        await asyncio.sleep(0)
         same = self.contents[before] == self.contents[after]
         return frozenset(() if same else ("r:a.yaml",))
 
@@ -130,6 +131,8 @@ async def test_what_changed_is_asked_once_for_all() -> None:
     engine = MemoryEngine({FIRST: "x", SECOND: "x"})
     planner = a_planner(engine)
     many = [a_kustomization(f"apps-{n}") for n in range(5)]
+    for number, each in enumerate(many):
+        each.metadata.annotations["reconcile.fluxcd.io/requestedAt"] = str(number)
     await asyncio.gather(*(planner.plan(each, artifact(FIRST)) for each in many))
     engine.asked.clear()
 
