@@ -40,5 +40,5 @@ func countDocuments(content []byte) int {
 
 func tooMany(file string, limit int) error {
 	return limited("%s: the build reads more than %d YAML documents; %d are the limit of a kustomization that lists "+
-		"files and nothing else, %d that of all others", file, limit, plainDocumentLimit, documentLimit)
+		"plain files and changes at most their namespace, %d that of all others", file, limit, plainDocumentLimit, documentLimit)
 }

@@ -81,25 +81,32 @@ func buildTree(tree *Tree, trace *Trace, request buildRequest) (*description, er
 func buildOnce(tree *Tree, trace *Trace, request buildRequest, alone bool) (*description, error) {
 	inspector := &inspector{tree: tree, alone: alone, limit: documentLimit}
 	files := &buildFiles{tree: tree, trace: trace, inspect: inspector.look}
-	made := newDescription(request.Text)
 	root, err := files.prepare(directoryOf(request.Path), request.Overlay)
 	if err != nil || root == nil {
-		return made, err
+		return newDescription(request.Text), err
 	}
 	portions, err := files.portionsOf(root)
 	if err != nil {
 		return nil, err
 	}
 	if portions != nil {
-		return made, files.runPortions(root, portions, made)
+		made := newDescription(request.Text)
+		if err = files.runPortions(root, portions, made); !errors.Is(err, errEntangled) {
+			return made, err
+		}
 	}
-	if err := files.refuseTooMany(root); err != nil {
+	return files.runWhole(root, request.Text)
+}
+
+func (b *buildFiles) runWhole(root *rootFile, text bool) (*description, error) {
+	if err := b.refuseTooMany(root); err != nil {
 		return nil, err
 	}
-	resources, err := files.run(root.directory)
+	resources, err := b.run(root.directory)
 	if err != nil {
 		return nil, err
 	}
+	made := newDescription(text)
 	return made, made.add(resources)
 }
 

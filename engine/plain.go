@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"path"
 	"reflect"
 	"regexp"
@@ -15,8 +16,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A plain kustomization lists files and asks for nothing else, so what one object becomes does not depend on the others.
-// kustomize compares each object with all others nevertheless, which takes minutes for ten thousand; so it gets a plain
+// A plain kustomization lists files and asks for nothing else but a namespace, so what one object becomes does not depend
+// on the others, with exceptions that are sorted out here. kustomize compares each object with all others nevertheless, which takes minutes for ten thousand; so it gets a plain
 // kustomization in portions, and whether an object comes twice is asked here.
 
 const (
@@ -44,10 +45,33 @@ type portion struct {
 	documents int
 }
 
+// errEntangled: with a namespace for all, what an object becomes depends on others after all.
+var errEntangled = errors.New("objects name the namespaces of others")
+
+// freeOfNamespaces are kinds that name others in their own namespace only, if any, which names do not change with it.
+// kustomize corrects the namespace where others name it: in subjects of roles, in webhooks, in custom resources as it
+// is told to.
+var freeOfNamespaces = map[string][]string{
+	"":            {"ConfigMap", "Secret", "Service", "ServiceAccount", "PersistentVolumeClaim", "Pod", "LimitRange", "ResourceQuota"},
+	"apps":        {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"},
+	"batch":       {"Job", "CronJob"},
+	"autoscaling": {"HorizontalPodAutoscaler"},
+	"policy":      {"PodDisruptionBudget"},
+}
+
+func isEntangled(held *resource.Resource) bool {
+	kind := held.GetGvk()
+	return !slices.Contains(freeOfNamespaces[kind.Group], kind.Kind)
+}
+
 // isPlain: nothing but files, all of them there.
 func (b *buildFiles) isPlain(root *rootFile) bool {
 	kustomization := root.kustomization
-	bare := types.Kustomization{TypeMeta: kustomization.TypeMeta, Resources: kustomization.Resources}
+	bare := types.Kustomization{
+		TypeMeta:  kustomization.TypeMeta,
+		Resources: kustomization.Resources,
+		Namespace: kustomization.Namespace,
+	}
 	if kustomization.Kind != types.KustomizationKind || !reflect.DeepEqual(&bare, kustomization) {
 		return false
 	}
@@ -118,7 +142,11 @@ func pieces(content []byte) [][]byte {
 
 // runPortion builds a portion as the kustomization that lists only this.
 func (b *buildFiles) runPortion(root *rootFile, part *portion) (resmap.ResMap, error) {
-	content, err := yaml.Marshal(types.Kustomization{TypeMeta: root.kustomization.TypeMeta, Resources: part.names})
+	content, err := yaml.Marshal(types.Kustomization{
+		TypeMeta:  root.kustomization.TypeMeta,
+		Resources: part.names,
+		Namespace: root.kustomization.Namespace,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +212,9 @@ func (b *buildFiles) runPortions(root *rootFile, portions []*portion, made *desc
 	known := identities{}
 	for _, part := range portions {
 		resources, err := b.runPortion(root, part)
+		if err == nil && root.kustomization.Namespace != "" && slices.ContainsFunc(resources.Resources(), isEntangled) {
+			err = errEntangled
+		}
 		if err == nil {
 			err = known.add(part, resources)
 		}

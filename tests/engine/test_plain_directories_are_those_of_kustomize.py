@@ -16,6 +16,7 @@ from tests.support.packing import Files
 
 PORTION = 64
 MANY = 3 * PORTION
+WHOLE = Overlay(build_metadata=("managedByLabel",))  # is built at once
 CONFIG_MAP = (
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: shop}\ndata: {k: v}\n"
 )
@@ -118,6 +119,71 @@ async def test_a_plain_directory_builds_to_what_kustomize_prints(
     assert (listed.objects, listed.digest) == (generated.objects, generated.digest)
 
 
+WORKLOAD = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: old}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      serviceAccountName: web
+      containers: [{name: web, image: nginx, envFrom: [{configMapRef: {name: a-00000}}]}]
+      volumes: [{name: a, configMap: {name: elsewhere}}, {name: b, secret: {secretName: web}}]
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: web}
+imagePullSecrets: [{name: web}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: web, namespace: other}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}, maxReplicas: 3}
+"""
+BOUND_ELSEWHERE = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: readers, namespace: old}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: ServiceAccount, name: reader, namespace: old}]
+"""
+READER = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: reader, namespace: old}\n"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"apps/0/0.yaml": WORKLOAD},
+        {"apps/0/0.yaml": READER, "apps/z.yaml": BOUND_ELSEWHERE},
+        {"apps/z.yaml": FLEET},
+    ],
+    ids=["names in the same namespace", "a namespace that moves along", "what nobody knows"],
+)
+async def test_a_namespace_for_all_is_that_of_kustomize(
+    workshop: Workshop, stock: Stock, more: Files
+) -> None:
+    files = {**_in_files("a"), **more}
+
+    built = await workshop.build(files, "apps", Overlay(namespace="moved"))
+
+    written = _written(files)
+    moved = {"apps/kustomization.yaml": f"namespace: moved\n{written['apps/kustomization.yaml']}"}
+    _assert_same(built, stock.build({**written, **moved}, "apps"))
+
+
+async def test_a_namespace_for_all_makes_no_two_of_one(workshop: Workshop) -> None:
+    files = {**_in_files("a"), "apps/z.yaml": CONFIG_MAP.replace("shop", "b") % "a-00000"}
+
+    with pytest.raises(EngineRefused, match="already registered id"):
+        await workshop.build(files, "apps", Overlay(namespace="moved"))
+
+
 async def test_objects_with_variables_come_as_text_out_of_any_portion(workshop: Workshop) -> None:
     files = _in_files("a") | {"apps/2/z.yaml": CONFIG_MAP % "'${name}'"}
 
@@ -128,7 +194,7 @@ async def test_objects_with_variables_come_as_text_out_of_any_portion(workshop: 
 
 async def test_portions_ask_what_the_whole_would_have_asked(workshop: Workshop) -> None:
     built = await workshop.build(_in_files("a", 150), "apps")
-    whole = await workshop.build(_in_files("a", 150), "apps", Overlay(namespace="shop"))
+    whole = await workshop.build(_in_files("a", 150), "apps", WHOLE)
 
     assert built.trace == whole.trace
 
@@ -154,11 +220,10 @@ BROKEN = {
 async def test_what_kustomize_refuses_is_refused_in_its_words(
     workshop: Workshop, text: str, words: str
 ) -> None:
-    """`namespace` makes kustomize build the whole at once."""
     files = _in_files("a") | {"apps/z.yaml": text}
 
     with pytest.raises(EngineRefused) as whole:
-        await workshop.build(files, "apps", Overlay(build_metadata=("managedByLabel",)))
+        await workshop.build(files, "apps", WHOLE)
     with pytest.raises(EngineRefused, match=words) as in_portions:
         await workshop.build(files, "apps")
 
@@ -200,13 +265,12 @@ spec: {containers: [{name: a, envFrom: [{configMapRef: {name: old}}]}]}
 
 
 async def test_ten_thousand_objects_take_seconds(workshop: Workshop) -> None:
-    files = _in_files("a", 10_000)
-    tree = await workshop.tree(files)
+    tree = await workshop.tree(_in_files("a", 10_000))
 
     async with asyncio.timeout(timedelta(seconds=15).total_seconds()):
-        built = await workshop.engine.build(BuildRequest(tree=tree, path="apps"))
-
-    assert len(built.objects) == 10_000
+        for overlay in (Overlay(), Overlay(namespace="moved")):
+            request = BuildRequest(tree=tree, path="apps", overlay=overlay)
+            assert len((await workshop.engine.build(request)).objects) == 10_000
 
 
 async def test_there_is_an_end_to_what_one_build_may_hold(workshop: Workshop) -> None:
@@ -215,4 +279,4 @@ async def test_there_is_an_end_to_what_one_build_may_hold(workshop: Workshop) ->
     with pytest.raises(EngineLimit, match="more than 50000 YAML documents"):
         await workshop.build(files, "apps")
     with pytest.raises(EngineLimit, match="more than 10000 YAML documents"):
-        await workshop.build(_in_files("a", 10_001), "apps", Overlay(namespace="shop"))
+        await workshop.build(_in_files("a", 10_001), "apps", WHOLE)

@@ -24,7 +24,7 @@ TOO_MUCH = {
     "poison/all.yaml": "---\n".join(CONFIG_MAP % n for n in range(9_000)),
     "apps/a.yaml": CONFIG_MAP % 1,
 }
-POISON = a_kustomization("poison", path="./poison", targetNamespace="elsewhere")
+POISON = a_kustomization("poison", path="./poison", namePrefix="x-")
 
 
 @pytest.fixture
