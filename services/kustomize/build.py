@@ -6,7 +6,6 @@ What is built is built once for all who ask for the same at about the same time.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from services.kustomize.builds import Builds
 from services.kustomize.plan import Plan, made_of
 from services.kustomize.post_build import variables_of
 from services.kustomize.trees import Artifacts, Engine, Trees
@@ -26,7 +26,6 @@ from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Artifact, NamespacedName
 from shared.status import requested_at
 
-BUILDS_KEPT = 32
 PATH_NOT_FOUND = "kustomization path not found"
 
 
@@ -48,7 +47,7 @@ class Planner:
         self._quarantine = quarantine or Quarantine()
         self._plans: dict[NamespacedName, Plan] = {}
         self._planned = asyncio.Event()
-        self._builds: OrderedDict[bytes, Built] = OrderedDict()
+        self._builds = Builds()
         self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     def plan_of(self, key: NamespacedName) -> Plan | None:
@@ -113,9 +112,7 @@ class Planner:
                     asked,
                     lambda: self._trees.with_tree(artifact, lambda: self._engine.build(request)),
                 )
-                self._builds[key] = built
-                if len(self._builds) > BUILDS_KEPT:
-                    self._builds.popitem(last=False)
+                self._builds.keep(key, built)
         return built
 
     def _lock(self, name: bytes) -> asyncio.Lock:

@@ -104,8 +104,12 @@ PLAIN = {
 
 def _written(files: Files) -> Files:
     """With the kustomization that the stock program wants to have."""
+    return {**files, "apps/kustomization.yaml": _kustomization_of(files)}
+
+
+def _kustomization_of(files: Files) -> str:
     names = sorted(path.removeprefix("apps/") for path in files)
-    return {**files, "apps/kustomization.yaml": f"resources: [{', '.join(names)}]\n"}
+    return f"resources: [{', '.join(names)}]\n"
 
 
 @pytest.mark.parametrize("files", PLAIN.values(), ids=PLAIN)
@@ -172,9 +176,8 @@ async def test_a_namespace_for_all_is_that_of_kustomize(
 
     built = await workshop.build(files, "apps", Overlay(namespace="moved"))
 
-    written = _written(files)
-    moved = {"apps/kustomization.yaml": f"namespace: moved\n{written['apps/kustomization.yaml']}"}
-    _assert_same(built, stock.build({**written, **moved}, "apps"))
+    moved = {"apps/kustomization.yaml": "namespace: moved\n" + _kustomization_of(files)}
+    _assert_same(built, stock.build({**files, **moved}, "apps"))
 
 
 async def test_a_namespace_for_all_makes_no_two_of_one(workshop: Workshop) -> None:
