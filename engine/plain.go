@@ -125,7 +125,7 @@ func deal(portions []*portion, name, file string, piece []byte) []*portion {
 
 // pieces cuts a file between documents, where kustomize would, into parts that a portion can hold.
 func pieces(content []byte) [][]byte {
-	if countDocuments(content) <= portionSize || bytes.IndexByte(content, '\r') >= 0 || listKind.Match(content) {
+	if countDocuments(content) <= portionSize || listKind.Match(content) {
 		return [][]byte{content}
 	}
 	var parts [][]byte
