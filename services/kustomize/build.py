@@ -88,16 +88,22 @@ class Planner:
             return None
         if last.tree == artifact.digest:
             return last
-        asked = digest([last.tree, artifact.digest, requested_at(kustomization)])
-        stands = await self._quarantine.guarded(asked, lambda: self._would_stand(last, artifact))
+        stands = await self._would_stand(last, artifact, requested_at(kustomization))
         return replace(last, tree=artifact.digest) if stands else None
 
-    async def _would_stand(self, plan: Plan, artifact: Artifact) -> bool:
-        changes = await self._trees.changes(plan.tree, artifact)
+    async def _would_stand(self, plan: Plan, artifact: Artifact, request: str | None) -> bool:
+        """What is guarded together has the same answer for all: not whether a plan stands."""
+        changes = await self._quarantine.guarded(
+            digest([plan.tree, artifact.digest, request]),
+            lambda: self._trees.changes(plan.tree, artifact),
+        )
         if changes is not None:
             return changes.isdisjoint(plan.trace)
-        return plan.trace_digest == await self._trees.with_tree(
-            artifact, lambda: self._engine.trace(artifact.digest, plan.trace)
+        return plan.trace_digest == await self._quarantine.guarded(
+            digest([plan.trace, artifact.digest, request]),
+            lambda: self._trees.with_tree(
+                artifact, lambda: self._engine.trace(artifact.digest, plan.trace)
+            ),
         )
 
     async def _build(

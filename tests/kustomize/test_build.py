@@ -141,6 +141,23 @@ async def test_what_changed_is_asked_once_for_all() -> None:
     assert engine.asked == [f"load {SECOND}", f"changes {FIRST} {SECOND}"]
 
 
+async def test_each_is_judged_by_what_its_own_build_asked() -> None:
+    engine = MemoryEngine({FIRST: "x", SECOND: "y"})
+    planner = a_planner(engine)
+    apps, other = a_kustomization("apps"), a_kustomization("other", path="./other")
+    built = await _loaded(engine)
+    engine.build = _answering(built)  # type: ignore[method-assign]
+    await planner.plan(apps, artifact(FIRST))
+    elsewhere = msgspec.structs.replace(built, trace=("r:elsewhere.yaml",))
+    engine.build = _answering(elsewhere)  # type: ignore[method-assign]
+    stands = await planner.plan(other, artifact(FIRST))
+
+    after = await asyncio.gather(*(planner.plan(each, artifact(SECOND)) for each in (other, apps)))
+
+    assert after[0].wanted is stands.wanted
+    assert after[1].trace == elsewhere.trace  # it was built anew
+
+
 async def test_without_the_tree_from_before_each_answers_for_itself() -> None:
     engine = MemoryEngine({FIRST: "x", SECOND: "x"})
     planner = a_planner(engine)
