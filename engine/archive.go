@@ -2,7 +2,7 @@ package main
 
 import (
 	"archive/tar"
-	"bytes"
+	"bufio"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -16,6 +16,7 @@ const (
 	depthLimit = 64      // path segments
 	pathLimit  = 4096    // bytes of a path, as in Linux
 	mebibyte   = 1 << 20
+	readAhead  = 256 << 10
 )
 
 // Fence says what an archive may hold.
@@ -32,15 +33,22 @@ type Entry struct {
 	header  *tar.Header
 }
 
-// unpack reads a gzipped tar in memory, in the archive's order. Directories are implied by their files.
-func unpack(archive []byte, fence Fence) ([]Entry, error) {
-	unzipped, err := gzip.NewReader(bytes.NewReader(archive))
+// unpack reads a gzipped tar into memory, in the archive's order. Directories are implied by their files.
+func unpack(archive io.Reader, fence Fence) ([]Entry, error) {
+	unzipped, err := gzip.NewReader(bufio.NewReaderSize(archive, readAhead))
 	if err != nil {
 		return nil, refuse("not a gzipped archive: %v", err)
 	}
-	// Headers cost nothing of the budget for content, so the stream has a budget of its own.
-	stream := &budgetReader{from: unzipped, left: 2*fence.totalBytes + mebibyte}
-	reader, entries, left := tar.NewReader(stream), []Entry{}, fence.totalBytes
+	return entriesOf(fence.stream(unzipped), fence)
+}
+
+// stream: headers cost nothing of the budget for content, so what is unpacked has a budget of its own.
+func (f Fence) stream(unzipped io.Reader) io.Reader {
+	return &budgetReader{from: unzipped, left: 2*f.totalBytes + mebibyte}
+}
+
+func entriesOf(blocks io.Reader, fence Fence) ([]Entry, error) {
+	reader, entries, left := tar.NewReader(blocks), []Entry{}, fence.totalBytes
 	for count := 0; ; count++ {
 		header, err := reader.Next()
 		if errors.Is(err, io.EOF) {

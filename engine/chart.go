@@ -45,7 +45,7 @@ func chartFiles(archive []byte, depth int) ([]*chartarchive.BufferedFile, error)
 	if depth == 0 {
 		return nil, limited("charts are packed inside of charts more than %d deep", subchartDepth)
 	}
-	entries, err := unpack(archive, chartFence)
+	entries, err := unpack(bytes.NewReader(archive), chartFence)
 	if err != nil {
 		return nil, err
 	}

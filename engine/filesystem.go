@@ -19,6 +19,7 @@ const mountPoint = "/artifact"
 type buildFiles struct {
 	tree      *Tree
 	generated map[string][]byte // by path in the tree; never part of the trace
+	pieces    map[string][]byte // of files that were read before, what kustomize gets of them now
 	trace     *Trace
 	inspect   func(file string, content []byte) error
 	refusal   error // the first thing that inspect refused: kustomize buries it in its own words
@@ -39,6 +40,9 @@ func (b *buildFiles) ReadFile(name string) ([]byte, error) {
 	inside, ok := locate(name)
 	if !ok {
 		return nil, notFound("read", name)
+	}
+	if piece, ok := b.pieces[inside]; ok {
+		return piece, nil
 	}
 	content, ok := b.generated[inside]
 	if !ok {

@@ -2,21 +2,21 @@ package main
 
 import "bytes"
 
-// documentLimit is the number of YAML documents that one build may read: kustomize compares each object with all others,
-// and an inventory of more would not fit into its Kustomization.
+// documentLimit is the number of YAML documents that kustomize may read at once: it compares each object with all others.
 const documentLimit = 10_000
 
 // inspector looks at every file before kustomize does.
 type inspector struct {
 	tree      *Tree
 	alone     bool // no other build runs, so that this one may bring its own schema
+	limit     int
 	documents int
 }
 
 func (i *inspector) look(file string, content []byte) error {
-	i.documents += 1 + bytes.Count(content, []byte("\n---"))
-	if i.documents > documentLimit {
-		return limited("%s: the build reads more than %d YAML documents", file, documentLimit)
+	i.documents += countDocuments(content)
+	if i.documents > i.limit {
+		return tooMany(file, i.limit)
 	}
 	if err := checkAliases(content); err != nil {
 		return within(file, err)
@@ -32,4 +32,13 @@ func (i *inspector) look(file string, content []byte) error {
 		return errOwnSchema
 	}
 	return checkKustomization(i.tree, file, kustomization)
+}
+
+func countDocuments(content []byte) int {
+	return 1 + bytes.Count(content, []byte("\n---"))
+}
+
+func tooMany(file string, limit int) error {
+	return limited("%s: the build reads more than %d YAML documents; %d are the limit of a kustomization that lists "+
+		"plain files and changes at most their namespace, %d that of all others", file, limit, plainDocumentLimit, documentLimit)
 }

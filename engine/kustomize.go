@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"hash"
 	"path"
 	"regexp"
 	"strings"
@@ -50,14 +51,11 @@ func (e *Engine) build(request buildRequest) (any, error) {
 		return nil, err
 	}
 	trace := newTrace()
-	resources, err := buildTree(tree, trace, directoryOf(request.Path), request.Overlay)
+	made, err := buildTree(tree, trace, request)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := describe(resources, request.Text)
-	if err != nil {
-		return nil, err
-	}
+	answer := made.finish()
 	answer.Trace = trace.Questions()
 	answer.TraceDigest, err = traceDigest(tree, answer.Trace)
 	return answer, err
@@ -68,26 +66,48 @@ func directoryOf(name string) string {
 	return strings.TrimPrefix(path.Join("/", name), "/")
 }
 
-func buildTree(tree *Tree, trace *Trace, directory string, overlay Overlay) (resmap.ResMap, error) {
-	resources, err := withSharedSchema(func() (resmap.ResMap, error) {
-		return buildOnce(tree, trace, directory, overlay, false)
+func buildTree(tree *Tree, trace *Trace, request buildRequest) (*description, error) {
+	made, err := withSharedSchema(func() (*description, error) {
+		return buildOnce(tree, trace, request, false)
 	})
 	if !errors.Is(err, errOwnSchema) {
-		return resources, err
+		return made, err
 	}
-	return withOwnSchema(func() (resmap.ResMap, error) {
-		return buildOnce(tree, trace, directory, overlay, true)
+	return withOwnSchema(func() (*description, error) {
+		return buildOnce(tree, trace, request, true)
 	})
 }
 
-func buildOnce(tree *Tree, trace *Trace, directory string, overlay Overlay, alone bool) (resmap.ResMap, error) {
-	inspector := &inspector{tree: tree, alone: alone}
+func buildOnce(tree *Tree, trace *Trace, request buildRequest, alone bool) (*description, error) {
+	inspector := &inspector{tree: tree, alone: alone, limit: documentLimit}
 	files := &buildFiles{tree: tree, trace: trace, inspect: inspector.look}
-	something, err := files.prepare(directory, overlay)
-	if err != nil || !something {
+	root, err := files.prepare(directoryOf(request.Path), request.Overlay)
+	if err != nil || root == nil {
+		return newDescription(request.Text), err
+	}
+	portions, err := files.portionsOf(root)
+	if err != nil {
 		return nil, err
 	}
-	return files.run(directory)
+	if portions != nil {
+		made := newDescription(request.Text)
+		if err = files.runPortions(root, portions, made); !errors.Is(err, errEntangled) {
+			return made, err
+		}
+	}
+	return files.runWhole(root, request.Text)
+}
+
+func (b *buildFiles) runWhole(root *rootFile, text bool) (*description, error) {
+	if err := b.refuseTooMany(root); err != nil {
+		return nil, err
+	}
+	resources, err := b.run(root.directory)
+	if err != nil {
+		return nil, err
+	}
+	made := newDescription(text)
+	return made, made.add(resources)
 }
 
 func (b *buildFiles) run(directory string) (resmap.ResMap, error) {
@@ -127,8 +147,12 @@ func (b *buildFiles) culprit(directory string) error {
 	return nil
 }
 
-// detour is how kustomize tells, at every level, that a directory is no file.
-var detour = regexp.MustCompile(`accumulation err='accumulating resources from '[^']*': [^']*': `)
+// detour is how kustomize tells, at every level, that a directory is no file; and of a file whose object is there
+// already, that it is no directory.
+var (
+	detour = regexp.MustCompile(`accumulation err='accumulating resources from '[^']*': [^']*': `)
+	noBase = regexp.MustCompile(`accumulation err='(merging resources from '[^']*': [^']*)': must build at directory: .*`)
+)
 
 var ourWords = strings.NewReplacer(
 	mountPoint+"/", "",
@@ -137,30 +161,42 @@ var ourWords = strings.NewReplacer(
 )
 
 func inOurWords(message string) string {
-	return detour.ReplaceAllString(ourWords.Replace(message), "")
+	return noBase.ReplaceAllString(detour.ReplaceAllString(ourWords.Replace(message), ""), "$1")
 }
 
-func describe(resources resmap.ResMap, text bool) (*buildAnswer, error) {
-	answer := &buildAnswer{Objects: []builtObject{}}
-	digest := sha256.New()
-	if resources != nil {
-		for index, built := range resources.Resources() {
-			object, yamlText, err := render(built)
-			if err != nil {
-				return nil, err
-			}
-			if index > 0 {
-				digest.Write([]byte("---\n"))
-			}
-			digest.Write(yamlText)
-			if strings.HasPrefix(built.GetApiVersion(), ownConfiguration) {
-				continue
-			}
-			answer.Objects = append(answer.Objects, present(built, object, yamlText, text))
+// description is the answer in the making.
+type description struct {
+	objects []builtObject
+	digest  hash.Hash
+	text    bool
+	any     bool
+}
+
+func newDescription(text bool) *description {
+	return &description{objects: []builtObject{}, digest: sha256.New(), text: text}
+}
+
+func (d *description) add(resources resmap.ResMap) error {
+	for _, built := range resources.Resources() {
+		object, yamlText, err := render(built)
+		if err != nil {
+			return err
 		}
+		if d.any {
+			d.digest.Write([]byte("---\n"))
+		}
+		d.any = true
+		d.digest.Write(yamlText)
+		if strings.HasPrefix(built.GetApiVersion(), ownConfiguration) {
+			continue
+		}
+		d.objects = append(d.objects, present(built, object, yamlText, d.text))
 	}
-	answer.Digest = "sha256:" + hex.EncodeToString(digest.Sum(nil))
-	return answer, nil
+	return nil
+}
+
+func (d *description) finish() *buildAnswer {
+	return &buildAnswer{Objects: d.objects, Digest: "sha256:" + hex.EncodeToString(d.digest.Sum(nil))}
 }
 
 func render(built *resource.Resource) (json.RawMessage, []byte, error) {

@@ -27,26 +27,34 @@ func (o *Overlay) isEmpty() bool {
 		len(o.Images) == 0 && len(o.Components) == 0 && len(o.BuildMetadata) == 0
 }
 
-// prepare generates or completes the directory's kustomization file. False: there is nothing to build,
-// which kustomize would call an error.
-func (b *buildFiles) prepare(directory string, overlay Overlay) (bool, error) {
+// rootFile is the kustomization that a build begins with.
+type rootFile struct {
+	directory     string
+	file          string
+	kustomization *types.Kustomization
+}
+
+// prepare generates or completes the directory's kustomization file. Nil: there is nothing to build, which
+// kustomize would call an error.
+func (b *buildFiles) prepare(directory string, overlay Overlay) (*rootFile, error) {
 	file, kustomization, err := b.rootKustomization(directory)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	if !overlay.isEmpty() {
 		overlay.applyTo(kustomization, b.existing(directory, overlay))
 	}
 	kustomization.FixKustomization()
 	if yieldsNothing(kustomization) {
-		return false, nil
+		return nil, nil
 	}
+	root := &rootFile{directory, file, kustomization}
 	if _, given := b.tree.files[file]; given && overlay.isEmpty() {
-		return true, nil
+		return root, nil
 	}
 	content, err := yaml.Marshal(kustomization)
 	b.generated = map[string][]byte{file: content}
-	return true, err
+	return root, err
 }
 
 // yieldsNothing: no field that could bring an object, so transformers would find none.

@@ -111,6 +111,8 @@ func (e *Engine) dispatch(op string, line []byte) (any, error) {
 		return with(line, e.loadTree)
 	case "tree.trace":
 		return with(line, e.traceTree)
+	case "tree.changes":
+		return with(line, e.changes)
 	case "kustomize.build":
 		return with(line, e.build)
 	case "cel.eval":

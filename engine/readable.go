@@ -26,8 +26,16 @@ func openReadable(path string) (*Readable, error) {
 	return &Readable{path: filepath.Clean(path), root: root}, nil
 }
 
-// Read answers a file's bytes; anything above the limit is refused unread.
-func (r *Readable) Read(path string, sizeLimit int64) ([]byte, error) {
+// Packed is an open file of known size: what is read of it is what it was when it was opened, or an error.
+type Packed struct {
+	*io.SectionReader
+	file *os.File
+}
+
+func (p *Packed) Close() error { return p.file.Close() }
+
+// Open refuses a file above the limit unread.
+func (r *Readable) Open(path string, sizeLimit int64) (*Packed, error) {
 	if r.root == nil {
 		return nil, errors.New("the engine was started without a directory to read from")
 	}
@@ -39,13 +47,25 @@ func (r *Readable) Read(path string, sizeLimit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, sizeLimit+1))
+	about, err := file.Stat()
+	if err == nil && about.Size() > sizeLimit {
+		err = limited("%s is larger than %d MiB", filepath.Base(path), sizeLimit>>20)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return &Packed{io.NewSectionReader(file, 0, about.Size()), file}, nil
+}
+
+// Read answers a file's bytes.
+func (r *Readable) Read(path string, sizeLimit int64) ([]byte, error) {
+	file, err := r.Open(path, sizeLimit)
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(content)) > sizeLimit {
-		return nil, limited("%s is larger than %d MiB", filepath.Base(path), sizeLimit>>20)
-	}
-	return content, nil
+	defer file.Close()
+	content := make([]byte, file.Size())
+	_, err = io.ReadFull(file, content)
+	return content, err
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"sync"
 
-	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 )
 
@@ -23,14 +22,14 @@ func loadSchema() {
 	openapi.Schema()
 }
 
-func withSharedSchema(build func() (resmap.ResMap, error)) (resmap.ResMap, error) {
+func withSharedSchema(build func() (*description, error)) (*description, error) {
 	schemaOnce.Do(loadSchema)
 	schemaLock.RLock()
 	defer schemaLock.RUnlock()
 	return build()
 }
 
-func withOwnSchema(build func() (resmap.ResMap, error)) (resmap.ResMap, error) {
+func withOwnSchema(build func() (*description, error)) (*description, error) {
 	schemaLock.Lock()
 	defer schemaLock.Unlock()
 	defer loadSchema()

@@ -14,12 +14,39 @@ import (
 type Tree struct {
 	files       map[string][]byte
 	directories map[string][]string // names of entries, sorted, directories with a trailing slash
-	size        int64
+	size        int64               // of all paths and contents
+	own         int64               // the part of it that no other tree can share
+	members     []*member           // that hold the rest
 
 	hashes sync.Map // path -> hex digest, computed when first asked for
 }
 
 func newTree(entries []Entry) (*Tree, error) {
+	tree, err := treeWith(entries)
+	if err != nil {
+		return nil, err
+	}
+	tree.own = tree.size
+	return tree, nil
+}
+
+// treeOf is a tree that shares its contents with others that have the same members.
+func treeOf(members []*member) (*Tree, error) {
+	var entries []Entry
+	var shared int64
+	for _, each := range members {
+		entries = append(entries, each.entries...)
+		shared += each.size
+	}
+	tree, err := treeWith(entries)
+	if err != nil {
+		return nil, err
+	}
+	tree.members, tree.own = members, tree.size-shared
+	return tree, nil
+}
+
+func treeWith(entries []Entry) (*Tree, error) {
 	tree := &Tree{files: map[string][]byte{}, directories: map[string][]string{".": nil}}
 	for _, entry := range entries {
 		if err := tree.add(entry.path, entry.content); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"container/list"
+	"io"
 	"sync"
 
 	"golang.org/x/sync/singleflight"
@@ -13,7 +14,7 @@ const (
 )
 
 // TreeCache keeps the trees used last, up to a number of bytes (but always the newest). Trees come from
-// archives on disk and go by their digest: the same digest is the same content.
+// archives on disk and go by their digest: the same digest is the same content. What they share counts once.
 type TreeCache struct {
 	files    *Readable
 	capacity int64
@@ -22,6 +23,7 @@ type TreeCache struct {
 	size    int64
 	recent  *list.List // of *cachedTree, the last used in front
 	entries map[string]*list.Element
+	members map[memberKey]*member // of the trees that are kept
 	loading singleflight.Group
 }
 
@@ -43,6 +45,7 @@ func newTreeCache(files *Readable, capacity int64) *TreeCache {
 		capacity: capacity,
 		recent:   list.New(),
 		entries:  map[string]*list.Element{},
+		members:  map[memberKey]*member{},
 	}
 }
 
@@ -76,15 +79,23 @@ func (c *TreeCache) find(digest string) *Tree {
 }
 
 func (c *TreeCache) load(reference TreeReference) (*Tree, error) {
-	archive, err := c.files.Read(reference.Archive, archiveLimit)
+	archive, err := c.files.Open(reference.Archive, archiveLimit)
 	if err != nil {
 		return nil, err
 	}
+	defer archive.Close()
 	total := reference.Limit
 	if total <= 0 {
 		total = defaultTreeLimit
 	}
-	entries, err := unpack(archive, Fence{totalBytes: total, fileBytes: total, links: true})
+	fence := Fence{totalBytes: total, fileBytes: total, links: true}
+	if members := c.membersOf(archive, fence); members != nil {
+		return treeOf(members)
+	}
+	if _, err := archive.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	entries, err := unpack(archive, fence)
 	if err != nil {
 		return nil, err
 	}
@@ -98,11 +109,36 @@ func (c *TreeCache) keep(digest string, tree *Tree) {
 		return
 	}
 	c.entries[digest] = c.recent.PushFront(&cachedTree{digest, tree})
-	c.size += tree.size
+	c.count(tree)
 	for c.size > c.capacity && c.recent.Len() > 1 {
 		oldest := c.recent.Remove(c.recent.Back()).(*cachedTree)
 		delete(c.entries, oldest.digest)
-		c.size -= oldest.tree.size
+		c.discount(oldest.tree)
+	}
+}
+
+func (c *TreeCache) count(tree *Tree) {
+	c.size += tree.own
+	for _, each := range tree.members {
+		each.trees++
+		if each.trees == 1 {
+			c.size += each.size
+			c.members[each.key] = each
+		}
+	}
+}
+
+func (c *TreeCache) discount(tree *Tree) {
+	c.size -= tree.own
+	for _, each := range tree.members {
+		each.trees--
+		if each.trees > 0 {
+			continue
+		}
+		c.size -= each.size
+		if c.members[each.key] == each {
+			delete(c.members, each.key)
+		}
 	}
 }
 

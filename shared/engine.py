@@ -22,6 +22,7 @@ from shared.engine_messages import (
     Answered,
     BuildRequest,
     Built,
+    EngineBroken,
     EngineError,
     EngineLimit,
     EngineUnavailable,
@@ -118,6 +119,12 @@ class Engine:
         body = self._tree(tree) | {"paths": paths}
         return str((await self._call("tree.trace", body, dict[str, str]))["digest"])
 
+    async def changes(self, before: str, after: str) -> frozenset[str]:
+        """The questions of traces that the two trees answer differently."""
+        body = {"from": self._tree(before), "to": self._tree(after)}
+        answer = await self._call("tree.changes", body, dict[str, frozenset[str]])
+        return answer["changed"]
+
     async def parse_yaml(self, text: str) -> list[Any]:
         """Every document that is not empty, read as the API server's tools read it."""
         answer = await self._call("yaml.parse", {"text": text}, dict[str, list[Any]])
@@ -165,7 +172,7 @@ class Engine:
             raw = await self._ask(operation, body)
         except Lost as lost:
             if lost.guilty:
-                raise EngineLimit(f"{operation}: {lost}") from lost
+                raise EngineBroken(f"{operation}: {lost}") from lost
             raw = await self._ask_alone(operation, body)
         return msgspec.json.decode(raw, type=answer)
 
@@ -186,7 +193,8 @@ class Engine:
             try:
                 return await worker.send(operation, body)
             except Lost as lost:
-                raise EngineLimit(f"{operation}: {lost}") from lost
+                # The one that it shared with others ended as well.
+                raise EngineBroken(f"{operation}: {lost}", kills=2) from lost
 
     async def _least_busy(self) -> Worker:
         while not self._workers:

@@ -26,6 +26,14 @@ class EngineLimit(EngineError):
     """The input broke a limit: time, memory, size; or it crashed the library that renders it."""
 
 
+class EngineBroken(EngineLimit):
+    """A process ended over the input, or had to be ended: `kills` of them."""
+
+    def __init__(self, message: str, *, kills: int = 1) -> None:
+        super().__init__(message)
+        self.kills = kills
+
+
 class EngineUnavailable(EngineError):
     """Not the input's fault: the engine does not start, or an archive is gone from disk."""
 

@@ -6,6 +6,7 @@ from services.kustomize.keeping import NAME, keeping_kustomizations
 from services.kustomize.means import Means
 from services.kustomize.policy import Policy
 from shared.artifact_hints import ArtifactHints
+from shared.quarantine import Quarantine
 from shared.ready_news import ReadyNews
 from shared.rendering_doors import rendering_doors
 from shared.resources.kustomize import Kustomization
@@ -25,6 +26,7 @@ async def start(settings: Settings) -> None:
             expressions=doors.expressions,
             artifacts=doors.artifacts,
             policy=Policy.of(settings),
+            quarantine=Quarantine(settings.state / "quarantine"),
         )
         async with keeping_kustomizations(means) as keeping, asyncio.TaskGroup() as group:
             controller, caches = keeping

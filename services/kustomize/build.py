@@ -6,61 +6,49 @@ What is built is built once for all who ask for the same at about the same time.
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
 
+from services.kustomize.builds import Builds
 from services.kustomize.plan import Plan, made_of
 from services.kustomize.post_build import variables_of
+from services.kustomize.trees import Artifacts, Engine, Trees
 from shared.cluster.client import Cluster
 from shared.cluster.fields import digest
-from shared.engine_messages import BuildRequest, Built, EngineError, EngineUnavailable, Overlay
+from shared.engine_messages import BuildRequest, Built, EngineError, Overlay
 from shared.outcomes import Failed
+from shared.quarantine import Quarantine
 from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Artifact, NamespacedName
+from shared.status import requested_at
 
-BUILDS_KEPT = 32
-TREES_KNOWN = 100
 PATH_NOT_FOUND = "kustomization path not found"
-
-T = TypeVar("T")
 
 
 class BuildFailed(Failed):
     reason = "BuildFailed"
 
 
-class Engine(Protocol):
-    """The part of `shared.engine.Engine` that is needed here."""
-
-    async def load_tree(self, digest: str, archive: Path) -> Any: ...
-
-    async def build(self, request: BuildRequest) -> Built: ...
-
-    async def trace(self, tree: str, paths: Sequence[str]) -> str: ...
-
-
-class Artifacts(Protocol):
-    """The part of `shared.artifact.ArtifactCache` that is needed here."""
-
-    async def fetch(self, artifact: Artifact) -> Path: ...
-
-
 class Planner:
-    def __init__(self, engine: Engine, artifacts: Artifacts, cluster: Cluster) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        artifacts: Artifacts,
+        cluster: Cluster,
+        quarantine: Quarantine | None = None,
+    ) -> None:
         self._engine = engine
-        self._artifacts = artifacts
+        self._trees = Trees(engine, artifacts)
         self._cluster = cluster
+        self._quarantine = quarantine or Quarantine()
         self._plans: dict[NamespacedName, Plan] = {}
         self._planned = asyncio.Event()
-        self._trees: OrderedDict[str, None] = OrderedDict()
-        self._builds: OrderedDict[bytes, Built] = OrderedDict()
-        self._locks: WeakValueDictionary[str | bytes, asyncio.Lock] = WeakValueDictionary()
+        self._builds = Builds()
+        self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     def plan_of(self, key: NamespacedName) -> Plan | None:
         """The last one."""
@@ -80,9 +68,11 @@ class Planner:
         any_tree = msgspec.structs.replace(request, tree="")
         common = kustomization.spec.common_metadata
         inputs = digest([msgspec.to_builtins(each) for each in (any_tree, variables, common)])
-        plan = await self._standing(kustomization.key, artifact, inputs)
+        with _failures():
+            plan = await self._standing(kustomization, artifact, inputs)
+            if plan is None:
+                built = await self._build(request, artifact, kustomization)
         if plan is None:
-            built = await self._build(request, artifact)
             plan = await made_of(built, request.tree, inputs, kustomization, variables)
         self._plans[kustomization.key] = plan
         self._planned.set()
@@ -90,57 +80,60 @@ class Planner:
         return plan
 
     async def _standing(
-        self, key: NamespacedName, artifact: Artifact, inputs: bytes
+        self, kustomization: Kustomization, artifact: Artifact, inputs: bytes
     ) -> Plan | None:
         """The last plan, if it would be made again."""
-        last = self._plans.get(key)
+        last = self._plans.get(kustomization.key)
         if last is None or last.inputs != inputs:
             return None
         if last.tree == artifact.digest:
             return last
-        trace = await self._with_tree(
-            artifact, lambda: self._engine.trace(artifact.digest, last.trace)
-        )
-        return replace(last, tree=artifact.digest) if trace == last.trace_digest else None
+        stands = await self._would_stand(last, artifact, requested_at(kustomization))
+        return replace(last, tree=artifact.digest) if stands else None
 
-    async def _build(self, request: BuildRequest, artifact: Artifact) -> Built:
+    async def _would_stand(self, plan: Plan, artifact: Artifact, request: str | None) -> bool:
+        """What is guarded together has the same answer for all: not whether a plan stands."""
+        changes = await self._quarantine.guarded(
+            digest([plan.tree, artifact.digest, request]),
+            lambda: self._trees.changes(plan.tree, artifact),
+        )
+        if changes is not None:
+            return changes.isdisjoint(plan.trace)
+        return plan.trace_digest == await self._quarantine.guarded(
+            digest([plan.trace, artifact.digest, request]),
+            lambda: self._trees.with_tree(
+                artifact, lambda: self._engine.trace(artifact.digest, plan.trace)
+            ),
+        )
+
+    async def _build(
+        self, request: BuildRequest, artifact: Artifact, kustomization: Kustomization
+    ) -> Built:
         key = digest(msgspec.to_builtins(request))
+        asked = digest([key.hex(), requested_at(kustomization)])
         async with self._lock(key):
             built = self._builds.get(key)
             if built is None:
-                built = await self._with_tree(artifact, lambda: self._engine.build(request))
-                self._builds[key] = built
-                if len(self._builds) > BUILDS_KEPT:
-                    self._builds.popitem(last=False)
+                built = await self._quarantine.guarded(
+                    asked,
+                    lambda: self._trees.with_tree(artifact, lambda: self._engine.build(request)),
+                )
+                self._builds.keep(key, built)
         return built
 
-    async def _with_tree(self, artifact: Artifact, ask: Callable[[], Awaitable[T]]) -> T:
-        """Asks the engine once it has the artifact; once more when it lost it meanwhile."""
-        try:
-            await self._load(artifact)
-            try:
-                return await ask()
-            except EngineUnavailable:
-                self._trees.pop(artifact.digest, None)
-                await self._load(artifact)
-                return await ask()
-        except EngineError as error:
-            message = str(error)
-            reason = "ArtifactFailed" if message.startswith(PATH_NOT_FOUND) else None
-            raise BuildFailed(message, reason=reason) from error
-
-    async def _load(self, artifact: Artifact) -> None:
-        async with self._lock(artifact.digest):
-            if artifact.digest in self._trees:
-                self._trees.move_to_end(artifact.digest)
-                return
-            await self._engine.load_tree(artifact.digest, await self._artifacts.fetch(artifact))
-            self._trees[artifact.digest] = None
-            if len(self._trees) > TREES_KNOWN:
-                self._trees.popitem(last=False)
-
-    def _lock(self, name: str | bytes) -> asyncio.Lock:
+    def _lock(self, name: bytes) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """What the engine has to say, as the end of a run."""
+    try:
+        yield
+    except EngineError as error:
+        message = str(error)
+        reason = "ArtifactFailed" if message.startswith(PATH_NOT_FOUND) else None
+        raise BuildFailed(message, reason=reason) from error
 
 
 def _request(kustomization: Kustomization, artifact: Artifact, *, text: bool) -> BuildRequest:

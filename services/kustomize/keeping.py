@@ -60,7 +60,7 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
         )
         judges = Judges(means.cluster, ReadyExpressions(means.cluster, means.expressions), others)
         dependencies = Dependencies(caches.kustomizations, judges, policy)
-        planner = Planner(means.engine, means.artifacts, means.cluster)
+        planner = Planner(means.engine, means.artifacts, means.cluster, means.quarantine)
         handover = Handover(caches.kustomizations, sources, planner)
         reconciler = KustomizationReconciler(
             cluster=means.cluster,

@@ -5,14 +5,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from services.kustomize.build import Artifacts, Engine
 from services.kustomize.policy import Policy
+from services.kustomize.trees import Artifacts, Engine
 from services.kustomize.watched_configuration import CONFIGURATION
 from shared.cel import Asks
 from shared.clock import Now, now
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest
 from shared.cluster.watch_cache import Selection, WatchCache, watch_kind, watch_metadata
+from shared.quarantine import Quarantine
 from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Resource
 from shared.run import Recorder
@@ -29,6 +30,7 @@ class Means:
     expressions: Asks
     artifacts: Artifacts
     policy: Policy = field(default_factory=Policy)
+    quarantine: Quarantine = field(default_factory=Quarantine)
     now: Now = now
 
 

@@ -17,6 +17,7 @@ from shared.engine import Engine
 from shared.engine_messages import (
     BuildRequest,
     Built,
+    EngineBroken,
     EngineLimit,
     EngineUnavailable,
     Overlay,
@@ -166,6 +167,28 @@ async def test_the_one_call_beside_the_guilty_one_is_asked_again(
     assert await beside == ["answers when alone"]
     with pytest.raises(EngineLimit, match=reason):
         await attack
+
+
+@pytest.mark.parametrize(("beside", "kills"), [([], 1), (["hangs"], 2)])
+async def test_a_call_that_breaks_processes_tells_of_how_many(
+    tmp_path: Path, beside: list[str], kills: int
+) -> None:
+    """Beside others nobody knows whose fault it was, so it is asked once more, alone."""
+    program = tmp_path / "engine"
+    deadly = SHY_ENGINE.replace(
+        'texts == ["dies"]', f'"dies" in texts[{len(beside)}:] or texts == ["dies"]'
+    )
+    program.write_text(f"#!{sys.executable}\n{deadly}")
+    program.chmod(0o755)
+    async with held(Engine(program, readable=tmp_path, deadline=timedelta(seconds=1))) as engine:
+        others = [asyncio.create_task(engine.parse_yaml(each)) for each in beside]
+        await asyncio.sleep(0)
+
+        with pytest.raises(EngineBroken) as broken:
+            await engine.parse_yaml("dies")
+        await asyncio.gather(*others, return_exceptions=True)
+
+    assert broken.value.kills == kills
 
 
 async def test_an_answer_that_is_no_json_ends_the_process(tmp_path: Path) -> None:

@@ -102,10 +102,10 @@ async def test_a_document_larger_than_memory_breaks_its_limit(workshop: Workshop
     assert len((await workshop.build({"b.yaml": CONFIG_MAP % "b"})).objects) == 1
 
 
-async def test_twenty_thousand_documents_are_too_many(workshop: Workshop) -> None:
-    documents = "---\n".join(CONFIG_MAP % n for n in range(20_000))
+async def test_sixty_thousand_documents_are_too_many(workshop: Workshop) -> None:
+    documents = "---\n".join(CONFIG_MAP % n for n in range(60_000))
 
-    with pytest.raises(EngineLimit, match="reads more than 10000 YAML documents"):
+    with pytest.raises(EngineLimit, match="reads more than 50000 YAML documents"):
         await workshop.build({"a.yaml": documents})
 
 

@@ -15,6 +15,7 @@ from shared.engine_messages import (
     BuildRequest,
     Built,
     BuiltObject,
+    EngineBroken,
     EngineRefused,
     EngineUnavailable,
 )
@@ -44,6 +45,8 @@ class MemoryEngine:
         content = self.contents[request.tree]
         if content == "broken":
             raise EngineRefused("a.yaml is broken")
+        if content == "deadly":
+            raise EngineBroken("kustomize.build: out of memory")
         if content == "gone":
             raise EngineRefused("kustomization path not found: apps")
         manifest = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"content": content}}
@@ -59,6 +62,14 @@ class MemoryEngine:
         self._require(tree)
         self.asked.append(f"trace {tree}")
         return self.contents[tree]
+
+    async def changes(self, before: str, after: str) -> frozenset[str]:
+        self._require(before)
+        self._require(after)
+        self.asked.append(f"changes {before} {after}")
+        await asyncio.sleep(0)
+        same = self.contents[before] == self.contents[after]
+        return frozenset(() if same else ("r:a.yaml",))
 
     def _require(self, tree: str) -> None:
         if tree not in self.loaded:
@@ -113,7 +124,51 @@ async def test_a_new_artifact_with_the_same_answers_is_not_built() -> None:
     second = await planner.plan(a_kustomization(), artifact(SECOND))
 
     assert second.wanted == first.wanted
-    assert engine.asked == [f"load {SECOND}", f"trace {SECOND}"]
+    assert engine.asked == [f"load {SECOND}", f"changes {FIRST} {SECOND}"]
+
+
+async def test_what_changed_is_asked_once_for_all() -> None:
+    engine = MemoryEngine({FIRST: "x", SECOND: "x"})
+    planner = a_planner(engine)
+    many = [a_kustomization(f"apps-{n}") for n in range(5)]
+    for number, each in enumerate(many):
+        each.metadata.annotations["reconcile.fluxcd.io/requestedAt"] = str(number)
+    await asyncio.gather(*(planner.plan(each, artifact(FIRST)) for each in many))
+    engine.asked.clear()
+
+    await asyncio.gather(*(planner.plan(each, artifact(SECOND)) for each in many))
+
+    assert engine.asked == [f"load {SECOND}", f"changes {FIRST} {SECOND}"]
+
+
+async def test_each_is_judged_by_what_its_own_build_asked() -> None:
+    engine = MemoryEngine({FIRST: "x", SECOND: "y"})
+    planner = a_planner(engine)
+    apps, other = a_kustomization("apps"), a_kustomization("other", path="./other")
+    built = await _loaded(engine)
+    engine.build = _answering(built)  # type: ignore[method-assign]
+    await planner.plan(apps, artifact(FIRST))
+    elsewhere = msgspec.structs.replace(built, trace=("r:elsewhere.yaml",))
+    engine.build = _answering(elsewhere)  # type: ignore[method-assign]
+    stands = await planner.plan(other, artifact(FIRST))
+
+    after = await asyncio.gather(*(planner.plan(each, artifact(SECOND)) for each in (other, apps)))
+
+    assert after[0].wanted is stands.wanted
+    assert after[1].trace == elsewhere.trace  # it was built anew
+
+
+async def test_without_the_tree_from_before_each_answers_for_itself() -> None:
+    engine = MemoryEngine({FIRST: "x", SECOND: "x"})
+    planner = a_planner(engine)
+    first = await planner.plan(a_kustomization(), artifact(FIRST))
+    engine.loaded.clear()
+
+    second = await planner.plan(a_kustomization(), artifact(SECOND))
+
+    assert second.wanted == first.wanted
+    assert engine.asked[-1] == f"trace {SECOND}"
+    assert f"build {SECOND}" not in engine.asked
 
 
 async def test_a_new_artifact_with_other_answers_is_built() -> None:
@@ -211,3 +266,29 @@ def _answering(built: Built) -> Any:
         return built
 
     return build
+
+
+async def test_a_build_that_kills_the_engine_is_set_aside_until_something_changes() -> None:
+    engine = MemoryEngine({FIRST: "deadly", SECOND: "x"})
+    planner = a_planner(engine)
+    for _ in range(5):
+        with pytest.raises(BuildFailed) as failure:
+            await planner.plan(a_kustomization(), artifact(FIRST))
+
+    assert engine.asked.count(f"build {FIRST}") == 2
+    assert "set aside" in str(failure.value)
+    assert (await planner.plan(a_kustomization(), artifact(SECOND))).wanted
+
+
+async def test_a_request_tries_again_what_was_set_aside() -> None:
+    engine = MemoryEngine({FIRST: "deadly"})
+    planner = a_planner(engine)
+    for _ in range(3):
+        with pytest.raises(BuildFailed):
+            await planner.plan(a_kustomization(), artifact(FIRST))
+    engine.contents[FIRST] = "x"
+
+    asked = a_kustomization()
+    asked.metadata.annotations["reconcile.fluxcd.io/requestedAt"] = "now"
+
+    assert (await planner.plan(asked, artifact(FIRST))).wanted
