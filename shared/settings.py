@@ -10,6 +10,7 @@ import msgspec
 
 from shared.durations import InvalidDurationError, parse_duration
 from shared.networks import NONE, networks_of
+from shared.threshold import UNLIMITED, Threshold
 
 MIB = 1024 * 1024
 Size = Annotated[int, msgspec.Meta(gt=0)]  # in bytes
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ssh_kex_algos: tuple[str, ...] = ()  # empty: all that are known to be safe
     ssh_hostkey_algos: tuple[str, ...] = ()
     forbidden_networks: tuple[str, ...] = ("link-local",)  # as shared.networks reads them
+    prune_limit: Threshold = UNLIMITED
     concurrent: int = 0  # 0: the service's own default
     log_level: str = "info"
 
@@ -97,6 +99,13 @@ def _address(variable: str, text: str) -> Address:
         raise SettingError(f"{variable}={text!r}: write host:port or :port") from error
 
 
+def _threshold(variable: str, text: str) -> Threshold:
+    try:
+        return Threshold.parse(text)
+    except ValueError as error:
+        raise SettingError(f"{variable}={text!r}: {error}") from error
+
+
 def _gates(variable: str, text: str) -> dict[str, bool]:
     """`One=true,Other=false`, as Kubernetes writes feature gates."""
     gates = {}
@@ -138,6 +147,7 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "ssh_kex_algos": _list,
     "ssh_hostkey_algos": _list,
     "forbidden_networks": _networks,
+    "prune_limit": _threshold,
 }
 
 

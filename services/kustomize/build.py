@@ -57,7 +57,6 @@ class Planner:
         self._artifacts = artifacts
         self._cluster = cluster
         self._plans: dict[NamespacedName, Plan] = {}
-        self._planned = asyncio.Event()
         self._trees: OrderedDict[str, None] = OrderedDict()
         self._builds: OrderedDict[bytes, Built] = OrderedDict()
         self._locks: WeakValueDictionary[str | bytes, asyncio.Lock] = WeakValueDictionary()
@@ -65,10 +64,6 @@ class Planner:
     def plan_of(self, key: NamespacedName) -> Plan | None:
         """The last one."""
         return self._plans.get(key)
-
-    async def next_plan(self) -> None:
-        """Returns when somebody has planned again."""
-        await self._planned.wait()
 
     def forget(self, key: NamespacedName) -> None:
         self._plans.pop(key, None)
@@ -85,8 +80,6 @@ class Planner:
             built = await self._build(request, artifact)
             plan = await made_of(built, request.tree, inputs, kustomization, variables)
         self._plans[kustomization.key] = plan
-        self._planned.set()
-        self._planned = asyncio.Event()
         return plan
 
     async def _standing(

@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+from services.kustomize.annotations import whose_wishes_changed
+from services.kustomize.brake import Brake
 from services.kustomize.build import Planner
 from services.kustomize.depends_on import Dependencies
 from services.kustomize.finalization import Finalization
 from services.kustomize.handover import Handover
 from services.kustomize.health_checks import HealthChecks, mark_of
+from services.kustomize.losses import Losses
 from services.kustomize.means import Caches, Means
 from services.kustomize.nudges import Nudges
 from services.kustomize.plan import OWNERSHIP
@@ -63,6 +66,7 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
             objects=objects,
             health=HealthChecks(objects.health, caches.kustomizations, sources, nudges),
             handover=handover,
+            brake=Brake(Losses(caches.kustomizations), policy.prune_limit),
             finalization=Finalization(means.cluster, objects, handover),
             now=means.now,
         )
@@ -114,4 +118,5 @@ def _listen(
     for watched in caches.configuration:
         controller.also_when(watched, configuration.affected)
     controller.also_when(caches.kustomizations, dependencies.affected)
+    controller.also_when(caches.kustomizations, whose_wishes_changed)
     caches.kustomizations.on_change(respecified)

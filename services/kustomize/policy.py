@@ -6,6 +6,7 @@ from typing import Any, Self
 from shared.resources.meta import Resource
 from shared.resources.source import Bucket, ExternalArtifact, GitRepository, OCIRepository
 from shared.settings import Settings
+from shared.threshold import UNLIMITED, Threshold
 
 CONCURRENT = 16
 FETCHED = (GitRepository, OCIRepository, Bucket)
@@ -16,6 +17,7 @@ SOURCES = (*FETCHED, ExternalArtifact)  # the last behind Flux's gate, which is 
 class Policy:
     concurrent: int = CONCURRENT
     cross_namespace: bool = True
+    prune_limit: Threshold = UNLIMITED
     sources: tuple[type[Resource[Any, Any]], ...] = SOURCES
 
     @classmethod
@@ -23,5 +25,6 @@ class Policy:
         return cls(
             concurrent=settings.concurrent or CONCURRENT,
             cross_namespace=not settings.no_cross_namespace_refs,
+            prune_limit=settings.prune_limit,
             sources=SOURCES if settings.feature_gates.get("ExternalArtifact", True) else FETCHED,
         )

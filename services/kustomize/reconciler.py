@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.kustomize.attempt import Attempt, failing_as, phase
+from services.kustomize.brake import Brake
 from services.kustomize.build import Planner
 from services.kustomize.depends_on import Dependencies
 from services.kustomize.finalization import Finalization
@@ -22,10 +23,9 @@ from services.kustomize.handover import Handover
 from services.kustomize.health_checks import HEALTHY, HealthChecks
 from services.kustomize.history import recorded, with_ending
 from services.kustomize.identity import identity_of
-from services.kustomize.mass_prune import refuse_to_delete_everything
 from services.kustomize.plan import Plan
 from services.kustomize.source import Sources, origin_revision
-from services.kustomize.stored import is_settled_at, stored_inventory
+from services.kustomize.stored import is_settled_at, require_storable, stored_inventory
 from services.kustomize.telling import changes_told, deletions, drift_told
 from services.kustomize.usable import require_usable
 from shared.clock import Now
@@ -55,6 +55,7 @@ class KustomizationReconciler:
     objects: ApplyEngine
     health: HealthChecks
     handover: Handover
+    brake: Brake
     finalization: Finalization
     now: Now
 
@@ -98,6 +99,7 @@ class KustomizationReconciler:
         stored = stored_inventory(attempt.kustomization)
         claimed = stored | plan.inventory
         if claimed != stored:
+            require_storable(claimed, plan.inventory)
             await attempt.run.progress(
                 attempt.saying("Detecting drift"),
                 ready_message=IN_PROGRESS,
@@ -125,12 +127,15 @@ class KustomizationReconciler:
             attempt.run.note(status={"inventory": plan.inventory.to_status()})
             return Pruned()
         handed_over = await self.handover.wanted_by_others(attempt.kustomization, stale)
-        refuse_to_delete_everything(attempt.kustomization, plan, stale - handed_over)
+        doomed = stale - handed_over
+        confirmed = await self.brake.require_consent(attempt, plan, doomed)
         pruner = self.objects.pruner(attempt.cluster, attempt.kustomization.key)
         async with phase(attempt, "PruneFailed"):
-            pruned = await pruner.prune(stale - handed_over)
+            pruned = await pruner.prune(doomed)
         kept = self._still_labelled(attempt, handed_over)
-        inventory = plan.inventory | kept | pruned.surviving
+        # A confirmation is of the whole loss: as long as something of it survives, it must fit.
+        left = doomed if confirmed and pruned.survivors else pruned.surviving
+        inventory = plan.inventory | kept | left
         attempt.run.note(status={"inventory": inventory.to_status()})
         if pruned.deleted:
             attempt.run.event("info", PROGRESSING, deletions(pruned))

@@ -1,5 +1,6 @@
 """What in a spec cannot be worked with: fields that this version does not act on, bad durations."""
 
+from services.kustomize.brake import limit_of
 from shared.durations import InvalidDurationError, parse_duration
 from shared.outcomes import Stalled
 from shared.resources.kustomize import Kustomization
@@ -16,6 +17,7 @@ _FIELDS = {
 def require_usable(kustomization: Kustomization) -> None:
     """Raises Stalled: nothing but another spec helps."""
     _refuse_what_is_not_served(kustomization)
+    limit_of(kustomization)
     spec = kustomization.spec
     durations = {"retryInterval": spec.retry_interval, "timeout": spec.timeout}
     for name, text in durations.items():
