@@ -24,6 +24,7 @@ from shared.engine_messages import (
     EngineError,
     EngineLimit,
     EngineUnavailable,
+    JsonObject,
     Loaded,
     Rendered,
     RenderRequest,
@@ -120,6 +121,11 @@ class Engine:
         """Every document that is not empty, read as the API server's tools read it."""
         answer = await self._call("yaml.parse", {"text": text}, dict[str, list[Any]])
         return answer["documents"]
+
+    async def yaml_digest(self, objects: Sequence[JsonObject]) -> str:
+        """What Built.digest would be of a build that gave these."""
+        body = {"objects": objects}
+        return (await self._call("yaml.digest", body, dict[str, str]))["digest"]
 
     async def render(self, request: RenderRequest) -> Rendered:
         return await self._call("helm.render", request, Rendered)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.kustomize.progress import Progress
 from services.kustomize.source import origin_revision, retry_of
 from shared.cluster.apply import Mandate
 from shared.cluster.client import Cluster
@@ -25,6 +26,7 @@ class Attempt:
 
     kustomization: Kustomization
     run: Run
+    progress: Progress
     artifact: Artifact
     cluster: Cluster
     at: datetime

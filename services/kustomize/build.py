@@ -15,11 +15,18 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from services.kustomize.plan import Plan, made_of
+from services.kustomize.plan import Plan, Values, made_of
 from services.kustomize.post_build import variables_of
 from shared.cluster.client import Cluster
 from shared.cluster.fields import digest
-from shared.engine_messages import BuildRequest, Built, EngineError, EngineUnavailable, Overlay
+from shared.engine_messages import (
+    BuildRequest,
+    Built,
+    EngineError,
+    EngineUnavailable,
+    JsonObject,
+    Overlay,
+)
 from shared.outcomes import Failed
 from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Artifact, NamespacedName
@@ -44,6 +51,8 @@ class Engine(Protocol):
 
     async def trace(self, tree: str, paths: Sequence[str]) -> str: ...
 
+    async def yaml_digest(self, objects: Sequence[JsonObject]) -> str: ...
+
 
 class Artifacts(Protocol):
     """The part of `shared.artifact.ArtifactCache` that is needed here."""
@@ -52,7 +61,11 @@ class Artifacts(Protocol):
 
 
 class Planner:
-    def __init__(self, engine: Engine, artifacts: Artifacts, cluster: Cluster) -> None:
+    def __init__(
+        self, engine: Engine, artifacts: Artifacts, cluster: Cluster, *, strict: bool = True
+    ) -> None:
+        """`strict`: a variable without value and default is an error."""
+        self._strict = strict
         self._engine = engine
         self._artifacts = artifacts
         self._cluster = cluster
@@ -64,6 +77,11 @@ class Planner:
     def plan_of(self, key: NamespacedName) -> Plan | None:
         """The last one."""
         return self._plans.get(key)
+
+    def is_fetching(self, artifact: Artifact) -> bool:
+        """It is on its way from the source to the engine."""
+        loading = self._locks.get(artifact.digest)
+        return loading is not None and loading.locked()
 
     def forget(self, key: NamespacedName) -> None:
         self._plans.pop(key, None)
@@ -78,7 +96,10 @@ class Planner:
         plan = await self._standing(kustomization.key, artifact, inputs)
         if plan is None:
             built = await self._build(request, artifact)
-            plan = await made_of(built, request.tree, inputs, kustomization, variables)
+            values = Values(variables, self._strict)
+            plan = await made_of(
+                built, request.tree, inputs, kustomization, values, self._digest_of
+            )
         self._plans[kustomization.key] = plan
         return plan
 
@@ -106,6 +127,12 @@ class Planner:
                 if len(self._builds) > BUILDS_KEPT:
                     self._builds.popitem(last=False)
         return built
+
+    async def _digest_of(self, objects: Sequence[JsonObject]) -> str:
+        try:
+            return await self._engine.yaml_digest(objects)
+        except EngineError as error:
+            raise BuildFailed(str(error)) from error
 
     async def _with_tree(self, artifact: Artifact, ask: Callable[[], Awaitable[T]]) -> T:
         """Asks the engine once it has the artifact; once more when it lost it meanwhile."""

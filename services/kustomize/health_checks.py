@@ -4,7 +4,6 @@ While a run waits it gives its place to others, and it does not sleep through ne
 right at once, and a newer revision or spec ends the wait, because it may be what repairs this one.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -24,8 +23,6 @@ from shared.outcomes import ConditionMark, Unfinished, Waiting
 from shared.resources.kustomize import Kustomization
 
 HEALTHY = "Healthy"
-# Short waits are not worth a status of their own.
-TELL_AFTER = 5.0
 AT_ONCE = timedelta(milliseconds=1)
 
 
@@ -60,6 +57,7 @@ class HealthChecks:
         if not checks_of(attempt, plan, changes):
             return None
         started = attempt.elapsed
+        attempt.progress.doing(lambda: attempt.saying("Running health checks"), also=HEALTHY)
         try:
             await self._until_healthy(attempt, plan, changes, correct)
         except Unhealthy as unhealthy:
@@ -76,17 +74,12 @@ class HealthChecks:
         correct: Callable[[], Awaitable[ChangeSet]],
     ) -> None:
         with self._nudges.listening(attempt.kustomization.key) as nudge:
-            telling = asyncio.get_running_loop().call_later(TELL_AFTER, nudge)
-            try:
-                async with attempt.run.idle():
-                    while not await self._health.wait(
-                        attempt.cluster, checks_of(attempt, plan, changes), attempt.left, nudge
-                    ):
-                        self._require_current(attempt)
-                        await _tell(attempt)
-                        changes.extend(await correct())
-            finally:
-                telling.cancel()
+            async with attempt.run.idle():
+                while not await self._health.wait(
+                    attempt.cluster, checks_of(attempt, plan, changes), attempt.left, nudge
+                ):
+                    self._require_current(attempt)
+                    changes.extend(await correct())
 
     def _require_current(self, attempt: Attempt) -> None:
         """Raises HealthCheckCanceled when this attempt is out of date."""
@@ -136,14 +129,6 @@ def _canceled(attempt: Attempt, trigger: str) -> HealthCheckCanceled:
     message = f"New reconciliation triggered by {trigger}"
     attempt.run.event("info", HealthCheckCanceled.reason, message)
     return HealthCheckCanceled(message, retry_after=AT_ONCE)
-
-
-async def _tell(attempt: Attempt) -> None:
-    message = attempt.saying("Running health checks")
-    mark = ConditionMark("Unknown", PROGRESSING, message)
-    await attempt.run.progress(
-        message, ready_message="Reconciliation in progress", conditions={HEALTHY: mark}
-    )
 
 
 def _passed(attempt: Attempt, changes: ChangeSet, took: timedelta) -> ConditionMark:

@@ -56,7 +56,9 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
             no_cross_namespace=not policy.cross_namespace,
         )
         dependencies = Dependencies(caches.kustomizations)
-        planner = Planner(means.engine, means.artifacts, means.cluster)
+        planner = Planner(
+            means.engine, means.artifacts, means.cluster, strict=policy.strict_substitution
+        )
         handover = Handover(caches.kustomizations, sources, planner)
         reconciler = KustomizationReconciler(
             cluster=means.cluster,

@@ -18,6 +18,7 @@ class Policy:
     concurrent: int = CONCURRENT
     cross_namespace: bool = True
     prune_limit: Threshold = UNLIMITED
+    strict_substitution: bool = True
     sources: tuple[type[Resource[Any, Any]], ...] = SOURCES
 
     @classmethod
@@ -26,5 +27,6 @@ class Policy:
             concurrent=settings.concurrent or CONCURRENT,
             cross_namespace=not settings.no_cross_namespace_refs,
             prune_limit=settings.prune_limit,
+            strict_substitution=settings.feature_gates.get("StrictPostBuildSubstitutions", True),
             sources=SOURCES if settings.feature_gates.get("ExternalArtifact", True) else FETCHED,
         )

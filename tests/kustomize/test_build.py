@@ -60,6 +60,9 @@ class MemoryEngine:
         self.asked.append(f"trace {tree}")
         return self.contents[tree]
 
+    async def yaml_digest(self, objects: Sequence[Any]) -> str:
+        raise NotImplementedError  # nothing here has variables
+
     def _require(self, tree: str) -> None:
         if tree not in self.loaded:
             raise EngineUnavailable(f"tree {tree} is not known here: load it first")
