@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 RUN := .venv/bin/python
+WORKERS ?= auto
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down test soak lint bench
@@ -21,9 +22,9 @@ up: setup ## start the local environment and leave it running
 down: setup ## stop it
 	@$(RUN) -m penstock down
 
-test: setup ## all tests but the long ones, the fast ones first
+test: setup ## all tests but the long ones, the fast ones first; WORKERS=1 one after the other
 	@$(RUN) -m penstock.toolchain >/dev/null
-	@$(RUN) -m pytest -p tests.support.fast_first -m "not soak"
+	@$(RUN) -m pytest -p tests.support.fast_first -p tests.support.side_by_side -n $(WORKERS) -m "not soak"
 
 soak: setup ## the long tests
 	@$(RUN) -m penstock.toolchain >/dev/null

@@ -12,9 +12,9 @@ const (
 	bytesPerWeight  = 64      // a node weighs one, and one more for so many bytes of its text
 )
 
-// checkAliases refuses a file whose aliases would make it explode or never end. kustomize writes aliases out without
+// checkAliases refuses a text whose aliases would make it explode or never end. kustomize writes aliases out without
 // a budget, and follows an alias that contains itself until the stack is full.
-func checkAliases(file string, content []byte) error {
+func checkAliases(content []byte) error {
 	if !seemsToUseAliases(content) {
 		return nil
 	}
@@ -26,7 +26,7 @@ func checkAliases(file string, content []byte) error {
 		}
 		scale := expansion{expanded: map[*yamlnode.Node]int{}}
 		if _, err := scale.weigh(&document); err != nil {
-			return within(file, err)
+			return err
 		}
 	}
 }

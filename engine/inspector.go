@@ -18,8 +18,8 @@ func (i *inspector) look(file string, content []byte) error {
 	if i.documents > documentLimit {
 		return limited("%s: the build reads more than %d YAML documents", file, documentLimit)
 	}
-	if err := checkAliases(file, content); err != nil {
-		return err
+	if err := checkAliases(content); err != nil {
+		return within(file, err)
 	}
 	if !isKustomization(file) {
 		return nil

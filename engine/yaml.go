@@ -65,6 +65,9 @@ func within(place string, err error) error {
 }
 
 func yamlToJSON(document []byte) (json.RawMessage, error) {
+	if err := checkAliases(document); err != nil {
+		return nil, err
+	}
 	var value any
 	if err := goyaml.Unmarshal(document, &value); err != nil {
 		return nil, refuse("%v", err)

@@ -38,7 +38,7 @@ class Outbox:
         self._stream = stream
         self._spool = spool
         self._memory: deque[Entry] = deque()
-        self._under_way = 0  # taken from memory, not yet taken by NATS
+        self._under_way = 0  # taken from memory, not yet taken by NATS or the disk
         self._more = asyncio.Event()
         self._complained = False
 
@@ -128,12 +128,15 @@ class Outbox:
             return
         entries = list(self._memory)
         self._memory.clear()
+        self._under_way = len(entries)
         try:
             dropped = await asyncio.to_thread(self._spool.append, entries)
         except OSError as error:
             self._memory.extendleft(reversed(entries))
             log.warning("events cannot be written to the disk", extra={"error": str(error)})
             return
+        finally:
+            self._under_way = 0
         if dropped:
             _count_dropped(dropped, "the disk's share is full")
         OUTBOX_WAITING.set(len(self))

@@ -45,11 +45,17 @@ def free_port(wished: int | None = None, promised: Container[int] = ()) -> int:
     """
     if wished is not None and wished not in promised and is_free(wished):
         return wished
-    highest = int(EPHEMERAL_RANGE.read_text().split()[0])
+    candidates = our_range()
     while True:
-        port = LOWEST + secrets.randbelow(max(highest - LOWEST, 1000))
+        port = candidates[secrets.randbelow(len(candidates))]
         if port not in promised and is_free(port):
             return port
+
+
+def our_range() -> range:
+    """Below the kernel's, wherever that is low enough to leave us one."""
+    highest = int(EPHEMERAL_RANGE.read_text().split()[0])
+    return range(LOWEST, max(highest, LOWEST + 1000))
 
 
 def given_port(what: str, port: int) -> int:

@@ -96,7 +96,11 @@ class Supervised:
             raise self._not_ready(f"not ready after {within.total_seconds():g} s") from None
 
     async def kill(self) -> None:
-        """As `kill -9`; returns when it is gone, and before it is back."""
+        """As `kill -9`; returns when it is gone, and before it is back.
+
+        It is no failure of the program: neither is it back later for it, nor given up.
+        """
+        self._failures = 0
         pid = self.pid
         if pid is not None:
             os.kill(pid, signal.SIGKILL)

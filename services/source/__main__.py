@@ -8,9 +8,7 @@ from services.source.file_server import file_server
 from services.source.generator.external_artifacts import MANAGER as WATCHER
 from services.source.keeping import controllers_of
 from services.source.means import NAME, Caches, Means
-from services.source.reach import Reach
 from services.source.storage import storage_of
-from services.source.web_client import WebClient
 from shared.bus import Bus
 from shared.cluster.client import Cluster
 from shared.consuming import Received
@@ -21,6 +19,8 @@ from shared.service import run_service
 from shared.serving import listening, side_doors
 from shared.settings import Settings
 from shared.subjects import REQUESTS
+from shared.web.client import WebClient
+from shared.web.reach import Reach
 
 
 async def start(settings: Settings) -> None:

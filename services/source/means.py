@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from services.source.cloud import CloudIdentities
+from services.source.fetching_identities import FetchingIdentities
 from services.source.git.archive import MAX_TREE
 from services.source.git.runner import USUAL_BOUNDS, Bounds
 from services.source.git.ssh_address import SAFE, SshAlgorithms
@@ -15,11 +15,10 @@ from services.source.oci.cloud_registries import CloudRegistries
 from services.source.oci.registry import Registry
 from services.source.oci.signatures import Signatures
 from services.source.oci.visits import RegistryVisits
-from services.source.reach import USUAL, Reach
 from services.source.referenced_secrets import ReferencedSecrets
 from services.source.storage import Storage
-from services.source.web_client import WebClient
 from shared.archive import ARTIFACT, Limits
+from shared.cloud import CloudIdentities
 from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache, watch_kind
 from shared.controller import Controller, Options, Reconciler
@@ -34,6 +33,8 @@ from shared.resources.source import (
 )
 from shared.run import Recorder
 from shared.settings import Settings
+from shared.web.client import WebClient
+from shared.web.reach import USUAL, Reach
 
 NAME = "source-controller"
 CONCURRENT = 16  # runs; what they wait for (servers, git processes) has bounds of its own
@@ -128,7 +129,7 @@ class Doors(NamedTuple):
     @classmethod
     def of(cls, means: Means) -> "Doors":
         secrets = ReferencedSecrets(means.cluster)
-        clouds = CloudIdentities(means.cluster, means.gates, reach=means.reach)
+        clouds = FetchingIdentities(means.cluster, means.gates, reach=means.reach)
         visits = RegistryVisits(means.cluster, secrets, CloudRegistries(clouds))
         return cls(secrets, clouds, Registry(means.web), visits, Signatures(secrets))
 

@@ -9,6 +9,7 @@ deleted. A connection that is silent for longer than bookmarks allow is taken fo
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -36,8 +37,8 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,
 # On a watch where nothing happens the server sends a bookmark every 60 to 75 seconds.
 SILENCE_LIMIT = 90.0
 WATCH_SECONDS = (240, 480)  # a watch ends on the server's side after a random time between these
-FIRST_DELAY, LAST_DELAY = 0.2, 5.0  # of the pauses after failures, doubled each time
-STEADY = 5.0  # a watch that held for so long is resumed at once
+FIRST_DELAY, LAST_DELAY = 0.2, 5.0  # of the pauses before the next try, doubled each time
+STEADY = 1.0  # a watch that stood for so long is resumed at once
 LINE_LIMIT = 16 * 2**20  # etcd holds 1.5 MiB an object; managedFields and JSON can swell it
 PAGE = 500
 
@@ -104,6 +105,7 @@ class WatchCache(Generic[T]):
         self._undecodable: list[Callable[[UndecodableError], None]] = []
         self._synced = asyncio.Event()
         self._resume_at = ""
+        self._standing_since = math.inf
 
     def get(self, key: NamespacedName) -> T | None:
         return self._objects.get(key)
@@ -153,19 +155,23 @@ class WatchCache(Generic[T]):
 
     async def _follow(self) -> None:
         clock = asyncio.get_running_loop().time
-        delays = _growing_delays()
+        refused, ended = _growing_delays(), _growing_delays()
         while True:
-            started = clock()
+            delays = refused
+            self._standing_since = math.inf
             try:
                 if not self._resume_at:
                     await self._list()
                 await self._watch()
+                # A server that has just come up ends watches while it learns its CRDs: that must
+                # not cost what the outage before had grown to.
+                delays = ended
             except Gone:
                 self._resume_at = ""
             except ApiError as error:
                 log.warning("watch interrupted", extra={"path": self._path, "error": str(error)})
-            if clock() - started > STEADY:
-                delays = _growing_delays()
+            if clock() - self._standing_since > STEADY:
+                refused, ended = _growing_delays(), _growing_delays()
             else:  # also when a proxy ends every watch as soon as it has begun
                 await asyncio.sleep(next(delays))
 
@@ -203,6 +209,7 @@ class WatchCache(Generic[T]):
             ) as answer:
                 if answer.status != 200:
                     raise api_error(answer.status, await answer.read(), what=f"watch {self._path}")
+                self._standing_since = asyncio.get_running_loop().time()
                 async for line in _lines(answer.content):
                     self._handle(msgspec.json.decode(line, type=_Event))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:

@@ -19,10 +19,10 @@ LONGEST_TEST = 50
 
 # The only importers of what is dangerous or foreign.
 DOORS = {
-    "aiohttp_socks": "services/source/proxies.py",
+    "aiohttp_socks": "shared/web/proxies.py",
     "asyncssh": "services/source/git/ssh",
     "blake3": "shared/digests.py",
-    "botocore": "services/source/cloud/aws_session.py",
+    "botocore": "shared/cloud/aws_session.py",
     "kubernetes_asyncio": "shared/cluster/connection.py",
     "nats": "shared/line.py",
     "pysequoia": "services/source/git/pgp_signature.py",

@@ -5,7 +5,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import hundred, latency, sources_git, sources_helm, sources_large, sources_oci
+from tests.bench import (
+    hundred,
+    latency,
+    sources_bystanders,
+    sources_git,
+    sources_helm,
+    sources_large,
+    sources_oci,
+)
 from tests.bench.raw_rate import raw_apply_rate
 from tests.bench.report import Figure, Report
 from tests.bench.standing import standing
@@ -16,6 +24,7 @@ SOURCES = (
     sources_oci.measure,
     sources_helm.measure,
     sources_large.measure,
+    sources_bystanders.measure,
 )
 
 

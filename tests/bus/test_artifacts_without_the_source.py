@@ -6,6 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from penstock.local.ports import free_port
 from shared import artifact as artifacts
 from shared.artifact import ArtifactCache, ArtifactFailed
 from shared.bus import Bus
@@ -13,7 +14,7 @@ from shared.digests import digest_of
 from shared.object_store import ObjectStore
 from shared.resources.meta import Artifact
 from shared.subjects import ARTIFACT_BLOBS
-from tests.support.nats_process import NatsProcess, free_port
+from tests.support.nats_process import NatsProcess
 
 CONTENT = b"packed" * 1000
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from penstock.local.ports import free_port
 from shared.bus import Bus
 from shared.line import BusUnavailable, Line
 from shared.messages import About, ReadyChange
 from shared.subjects import EVENTS, READY
 from tests.support.eventually import eventually
-from tests.support.nats_process import NatsProcess, free_port, running_nats
+from tests.support.nats_process import NatsProcess, running_nats
 
 USERS = 'authorization { user: kustomize, password: "s3cret-canary" }'
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from nats.js.errors import NotFoundError
 
+from penstock.local.ports import free_port
 from shared.bus import Bus
 from shared.consuming import Received
 from shared.messages import About, ArtifactReady
 from shared.subjects import ARTIFACTS
 from tests.support.counted import counted
 from tests.support.eventually import eventually
-from tests.support.nats_process import NatsProcess, free_port
+from tests.support.nats_process import NatsProcess
 
 SHOP = About("GitRepository", "team-a", "shop.v2")
 

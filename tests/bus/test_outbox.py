@@ -186,6 +186,21 @@ async def arrived(nats: NatsProcess) -> list[str]:
         return []
 
 
+async def test_an_event_on_its_way_to_the_disk_is_still_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "events"
+    async with (
+        Bus.connect("", service="source") as nowhere,
+        Outbox.open(nowhere, EVENTS, folder) as outbox,
+    ):
+        put(outbox, 1)
+        while not list(folder.iterdir()):
+            assert len(outbox) == 1
+            await asyncio.sleep(0)
+
+        await eventually(lambda: not outbox._memory)
+        assert len(outbox) == 1
+
+
 async def test_memory_is_bounded_and_losses_are_counted(tmp_path: Path) -> None:
     before = counted("penstock_outbox_dropped_total")
     async with (

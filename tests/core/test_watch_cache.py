@@ -1,8 +1,12 @@
 """A watch cache says what the API server holds, whatever happens to its connection."""
 
+import asyncio
+from functools import partial
+from operator import eq
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from shared.cluster import watch_cache
 from shared.cluster.client import Cluster
@@ -15,6 +19,7 @@ from tests.support.gate import Gate
 from tests.support.holding import held
 
 CONFIG_MAP = Gvk("v1", "ConfigMap")
+HOUR = 3600.0
 
 
 def config_map(namespace: str, name: str, **data: str) -> Manifest:
@@ -97,6 +102,58 @@ async def test_a_cut_watch_is_resumed_without_listing_again(
         again = gate.count(f"GET /api/v1/namespaces/{namespace}/configmaps?fieldSelector")
         assert again - lists <= 2  # watches only: their queries start alike
         assert sum("limit=" in line for line in gate.seen) == 1
+
+
+async def test_a_watch_that_ends_early_after_an_outage_does_not_wait_as_long_as_the_outage_taught(
+    gate: Gate, gated: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_cache, "_growing_delays", lambda: iter([0.0] * 4 + [HOUR]))
+    async with held((await config_maps(gated, namespace)).running()) as cache:
+        await cache.synced()
+        await eventually(lambda: gate.open_streams == 1)
+        gate.refuse(f"GET /api/v1/namespaces/{namespace}/configmaps?", 503, times=3, headers={})
+        gate.cut_streams()
+        await eventually(lambda: asked(gate, namespace) == 5 and gate.open_streams == 1)
+
+        gate.end_streams()
+        await gated.create(config_map(namespace, "during"))
+
+        await eventually(lambda: names(cache) == {"during"})
+
+
+async def test_a_watch_that_stood_forgets_what_an_outage_taught(
+    gate: Gate, gated: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_cache, "_growing_delays", lambda: iter([0.0, HOUR]))
+    monkeypatch.setattr(watch_cache, "STEADY", 0.0)
+    async with held((await config_maps(gated, namespace)).running()) as cache:
+        for number in range(1, 6):
+            await gated.create(config_map(namespace, f"after-{number}"))
+            await eventually(lambda: len(cache), partial(eq, number))
+            gate.cut_streams()
+
+
+async def test_a_watch_that_never_stood_is_asked_for_ever_more_rarely(
+    gate: Gate, gated: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the server took to refuse it."""
+    monkeypatch.setattr(watch_cache, "_growing_delays", lambda: iter([0.0, 0.0, HOUR]))
+    monkeypatch.setattr(watch_cache, "STEADY", 0.0)
+    cache = await config_maps(gated, namespace)
+    gate.rules.append(
+        lambda request: web.Response(status=503) if "watch=1" in request.path_qs else None
+    )
+    async with held(cache.running()):
+        await eventually(lambda: asked(gate, namespace) == 3)
+        await asyncio.sleep(0.2)  # the fact waited for is a silence
+
+        assert asked(gate, namespace) == 3
+
+
+def asked(gate: Gate, namespace: str) -> int:
+    """How often a watch was."""
+    path = f"GET /api/v1/namespaces/{namespace}/configmaps?"
+    return sum(line.startswith(path) and "watch=1" in line for line in gate.seen)
 
 
 async def test_what_vanished_while_the_server_forgot_us_is_told_as_deleted(

@@ -13,8 +13,9 @@ def test_a_port_that_is_promised_but_not_yet_listened_on_is_not_given_again(
 ) -> None:
     book = PortBook(tmp_path / "ports.json")
     first = book.port("source-metrics")
-    other = first + 1 if ports.is_free(first + 1) else first - 1
-    draws = iter([first - ports.LOWEST, other - ports.LOWEST])
+    candidates = ports.our_range()
+    other = next(port for port in candidates if port != first and ports.is_free(port))
+    draws = iter([candidates.index(first), candidates.index(other)])
     monkeypatch.setattr("secrets.randbelow", lambda _: next(draws))
 
     second = book.port("notify-metrics")

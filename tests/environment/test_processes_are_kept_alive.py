@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.local.supervised import NotReady, Probe, Program, State
+from penstock.local.supervised import HOPELESS_FAILURES, NotReady, Probe, Program, State
 from penstock.local.supervisor import Supervisor
 from tests.support.eventually import eventually
 
@@ -54,6 +54,21 @@ async def test_a_killed_process_is_back(tmp_path: Path) -> None:
 
         assert process.pid not in {first, None}
         assert process.restarts == 1
+
+
+async def test_one_that_is_killed_again_and_again_is_back_as_soon_as_the_first_time(
+    tmp_path: Path,
+) -> None:
+    async with Supervisor() as supervisor:
+        process = supervisor.start(shell(tmp_path, FOREVER))
+        await process.ready(SOON)
+
+        async with asyncio.timeout(SOON.total_seconds()):
+            for _ in range(HOPELESS_FAILURES + 1):
+                await process.kill()
+                await process.ready(SOON)
+
+        assert process.restarts == HOPELESS_FAILURES + 1
 
 
 async def test_what_keeps_ending_is_tried_again_more_and_more_slowly(tmp_path: Path) -> None:

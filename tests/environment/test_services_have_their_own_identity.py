@@ -61,9 +61,10 @@ async def source(
         yield cluster
 
 
-async def test_it_may_do_its_work_and_nothing_else(source: Cluster) -> None:
+async def test_it_may_do_its_work_and_nothing_else(source: Cluster, namespace: str) -> None:
     repositories = Gvk("source.toolkit.fluxcd.io/v1", "GitRepository")
-    assert await source.list(repositories) == []
+    await source.list(repositories)
+    assert await source.list(repositories, namespace=namespace) == []
 
     with pytest.raises(Forbidden):
         await source.list(Gvk("apps/v1", "Deployment"))

@@ -17,13 +17,13 @@ from services.source.git.ssh_address import ssh_address
 from services.source.helm.downloads import address_of as chart_address
 from services.source.helm.downloads import below
 from services.source.oci.address import InvalidAddress, Repository
-from services.source.web_client import may_share
 from shared import redaction
 from shared.credentials import InvalidCredentials, proxy_credentials
 from shared.resources.meta import ObjectMeta
 from shared.resources.source import HelmRepository
 from shared.resources.source.bucket import BucketSpec
 from shared.resources.source.helm_repository import HelmRepositorySpec
+from shared.web.client import may_share
 from tests.support.fuzzing import Campaign, Mutator, campaigns, texts
 
 PASSWORD = "kanarienvogel"
@@ -111,7 +111,8 @@ def refused_in_words(url: str, *kinds: type[Exception]) -> Iterator[None]:
     except kinds as error:
         said = str(error)
     assert said.isprintable(), said
-    assert PASSWORD not in redaction.redact(said) or not is_login(url), said
+    if PASSWORD in said:
+        assert PASSWORD not in redaction.redact(said) or not is_login(url), said
 
 
 def is_login(url: str) -> bool:
@@ -121,7 +122,11 @@ def is_login(url: str) -> bool:
     with suppress(ValueError):
         parts = urlsplit(url)
         if parts.hostname and parts.port != 0:
-            return PASSWORD in parts.netloc.rpartition("@")[0]
+            login = parts.netloc.rpartition("@")[0]
+            is_whole = login.partition(":")[2] == PASSWORD
+            # A longer password is hidden as it is, and not where a part of it stands in the path.
+            in_path = PASSWORD in parts._replace(netloc="").geturl()
+            return PASSWORD in login and (is_whole or not in_path)
     return PASSWORD in url.rpartition("@")[0]
 
 

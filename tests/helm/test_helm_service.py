@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from penstock.local.control_plane import ControlPlane
+from penstock.local.ports import free_port
 from penstock.toolchain import binary
 from tests.helm.conftest import Helm
 from tests.support.charts import a_chart, a_config_map
-from tests.support.nats_process import free_port
 from tests.support.service_process import running_service
 
 CHART = a_chart(templates={"greeting.yaml": a_config_map("greeting", text="hello")})

@@ -115,6 +115,14 @@ class World:
     async def change(self, name: str, **spec: Any) -> None:
         await self.cluster.merge_patch(self._ref(name), {"spec": spec}, manager="tests")
 
+    async def suspend(self, name: str) -> None:
+        """The service, which had it ready, has seen it, too."""
+        await self.change(name, suspend=True)
+        generation = (await self.cluster.read(self._ref(name)) or {})["metadata"]["generation"]
+        await eventually(
+            lambda: self.status(name), lambda found: found["observedGeneration"] == generation
+        )
+
     async def delete(self, name: str) -> None:
         await self.cluster.delete(self._ref(name))
 

@@ -58,7 +58,7 @@ async def test_suspended_it_leaves_its_objects(world: World) -> None:
     revision = await world.publish(FILES)
     await world.create("apps", targetNamespace=world.namespace)
     await world.applied("apps", revision)
-    await world.change("apps", suspend=True)
+    await world.suspend("apps")
 
     await world.delete("apps")
     await world.gone("apps")

@@ -79,7 +79,7 @@ async def test_a_suspended_kustomization_leaves_drift_alone(world: World) -> Non
     revision = await world.publish({"a.yaml": config_map("a", key="1")})
     await world.create("apps", targetNamespace=world.namespace)
     await world.applied("apps", revision)
-    await world.change("apps", suspend=True)
+    await world.suspend("apps")
     ref = ObjectRef("v1", "ConfigMap", world.namespace, "a")
     await world.cluster.merge_patch(ref, {"data": {"key": "2"}}, manager="somebody")
     stays = asyncio.get_running_loop().time() + 0.5

@@ -49,7 +49,7 @@ async def test_an_object_that_another_owner_has_taken_is_left_alone(world: World
     first = await world.publish({"a.yaml": config_map("a"), "b.yaml": config_map("b")})
     await world.create("apps", targetNamespace=world.namespace)
     await world.applied("apps", first)
-    await world.change("apps", suspend=True)
+    await world.suspend("apps")
     taken = {"metadata": {"labels": {OWNER: "others"}}}
     ref = ObjectRef("v1", "ConfigMap", world.namespace, "b")
     await world.cluster.merge_patch(ref, taken, manager="others")

@@ -11,15 +11,15 @@ import pytest
 from penstock.local.control_plane import ControlPlane
 from penstock.local.git_repository import Repository
 from penstock.local.git_server import GitServer
-from services.source.cloud import aws_session
 from services.source.git.archive import GitArchive
 from services.source.git.mirror import Mirrors
 from services.source.git.refs import GitRefs
 from services.source.git.runner import GitRunner
 from services.source.storage import Storage
-from services.source.web_client import WebClient
+from shared.cloud import aws_session
 from shared.cluster.client import Cluster
 from shared.resources.meta import NamespacedName
+from shared.web.client import WebClient
 from tests.support.chart_server import ChartServer, chart_server
 from tests.support.clouds import GSA, ROLE, Clouds, running_clouds
 from tests.support.gate import Gate

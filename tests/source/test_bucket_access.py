@@ -13,8 +13,8 @@ from aiohttp import web
 
 from penstock.local.certificates import certificates
 from services.source.bucket.place import require_sane_sts, s3_place
-from services.source.cloud.tokens import Where
 from services.source.endings import FetchStalled
+from shared.cloud.tokens import Where
 from shared.cluster.errors import Invalid
 from shared.resources.source import Bucket
 from shared.resources.source.bucket import BucketSpec

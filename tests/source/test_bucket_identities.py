@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.source.cloud.identities import OBJECT_LEVEL
+from shared.cloud.identities import OBJECT_LEVEL
 from shared.resources.meta import NamespacedName
 from tests.support.clouds import Clouds
 from tests.support.holding import held

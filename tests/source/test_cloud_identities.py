@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from services.source.cloud import AwsKeys, CloudIdentities, TokenRequest
-from services.source.cloud.accounts import CloudAccount
-from services.source.cloud.identities import OBJECT_LEVEL
-from services.source.cloud.tokens import AudienceKind, ClientSecret, Provider
 from services.source.endings import FetchFailed, FetchStalled
+from services.source.fetching_identities import FetchingIdentities
 from shared.clock import now
+from shared.cloud import AwsKeys, CloudIdentities, TokenRequest
+from shared.cloud.accounts import CloudAccount
+from shared.cloud.identities import OBJECT_LEVEL
+from shared.cloud.tokens import AudienceKind, ClientSecret, Provider
 from shared.cluster.client import Cluster
 from shared.credentials import Basic, Bearer
 from shared.redaction import redact
@@ -36,7 +37,7 @@ DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798"
 
 @pytest.fixture
 def identities(cluster: Cluster) -> CloudIdentities:
-    return CloudIdentities(cluster, {OBJECT_LEVEL})
+    return FetchingIdentities(cluster, {OBJECT_LEVEL})
 
 
 def an_ask(
@@ -122,7 +123,7 @@ async def test_a_git_login_at_aws_is_a_signature_of_the_repository(
     cluster: Cluster, clouds: Clouds, account: NamespacedName
 ) -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    identities = CloudIdentities(cluster, {OBJECT_LEVEL}, now=lambda: moment)
+    identities = FetchingIdentities(cluster, {OBJECT_LEVEL}, now=lambda: moment)
     url = "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/shop"
 
     token = await identities.token(an_ask("aws", "git", url, clouds, account))
@@ -151,7 +152,7 @@ async def test_a_token_is_asked_for_once_by_all_who_need_it(
     cluster: Cluster, clouds: Clouds, account: NamespacedName
 ) -> None:
     moment = [now()]
-    identities = CloudIdentities(cluster, {OBJECT_LEVEL}, now=lambda: moment[0])
+    identities = FetchingIdentities(cluster, {OBJECT_LEVEL}, now=lambda: moment[0])
     ask = an_ask("azure", "storage", BLOBS, clouds, account)
 
     await asyncio.gather(
@@ -251,7 +252,7 @@ async def test_a_shut_gate_keeps_accounts_from_clouds(
     cluster: Cluster, clouds: Clouds, account: NamespacedName
 ) -> None:
     with pytest.raises(FetchStalled, match=OBJECT_LEVEL) as caught:
-        await CloudIdentities(cluster).token(an_ask("aws", "storage", "x", clouds, account))
+        await FetchingIdentities(cluster).token(an_ask("aws", "storage", "x", clouds, account))
 
     assert caught.value.reason == "FeatureGateDisabled"
     assert clouds.seen == []

@@ -15,9 +15,9 @@ from services.source.endings import FetchFailed
 from services.source.git.mirror import Place
 from services.source.git.reference import Target, resolve
 from services.source.git.remote import Remote
-from services.source.web_client import Request, WebError
 from shared.credentials import Basic, HttpCredentials, InvalidCredentials, Tls
 from shared.resources.source.git_repository import GitReference
+from shared.web.client import Request, WebError
 from tests.source.conftest import Tools
 from tests.support.encrypted import encrypted
 

@@ -19,9 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.local.git_server import GitServer
-from services.source.cloud import CloudIdentities
-from services.source.cloud.identities import OBJECT_LEVEL
 from services.source.endings import FetchFailed
+from services.source.fetching_identities import FetchingIdentities
 from services.source.git.mirror import Mirrors, Place
 from services.source.git.reference import Target, resolve
 from services.source.git.refs import GitRefs
@@ -29,13 +28,14 @@ from services.source.git.remote import Remote, remote_of
 from services.source.git.runner import GitError, GitRunner
 from services.source.oci.address import Access, Repository
 from services.source.oci.registry import Registry
-from services.source.reach import EVERYWHERE, Forbidden, Reach
-from services.source.web_client import Request, WebClient, WebError
-from services.source.wire import Wire, WireError
+from shared.cloud.identities import OBJECT_LEVEL
 from shared.cluster.client import Cluster
 from shared.credentials import Proxy
 from shared.resources.source.git_repository import GitReference
 from shared.settings import SettingError, load
+from shared.web.client import Request, WebClient, WebError
+from shared.web.reach import EVERYWHERE, Forbidden, Reach
+from shared.web.wire import Wire, WireError
 from tests.source.test_cloud_identities import BLOBS, an_ask
 from tests.support.clouds import Clouds
 from tests.support.odd_registry import answers, at, odd_registry, refused
@@ -287,7 +287,7 @@ async def test_a_name_that_leads_elsewhere_the_second_time_is_of_no_use(
 async def test_who_the_controller_is_its_node_may_tell_wherever_that_is(
     cluster: Cluster, clouds: Clouds
 ) -> None:
-    identities = CloudIdentities(cluster, {OBJECT_LEVEL}, reach=HERE)
+    identities = FetchingIdentities(cluster, {OBJECT_LEVEL}, reach=HERE)
 
     assert await identities.token(an_ask("azure", "storage", BLOBS, clouds))
 

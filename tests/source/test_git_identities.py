@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.source.cloud import AwsKeys, CloudToken, TokenRequest
 from services.source.endings import FetchFailed, FetchStalled
 from services.source.git.github_app import GitHubApps
 from services.source.git.remotes import GitRemotes, scope_of
 from services.source.referenced_secrets import ReferencedSecrets
+from shared.cloud import AwsKeys, CloudToken, TokenRequest
 from shared.cluster.client import Cluster
 from shared.credentials import Basic, Bearer
 from shared.resources.meta import NamespacedName

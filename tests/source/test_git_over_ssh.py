@@ -232,6 +232,26 @@ async def test_a_repository_that_is_not_there_is_told_in_the_servers_words(
         await fetched(tools, remote)
 
 
+async def test_what_a_server_says_when_git_has_given_up_is_told(
+    tools: Tools, server: SshServer, shop: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.source.git.ssh._LAST_WORDS", SOON)
+
+    async def too_late(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        if len(server.commands) < 2:
+            return await run_git(process)
+        process.stdout.write(b"nonsense")
+        while await process.stdin.read(1):
+            pass  # until git has gone
+        process.stderr.write(b"the disk is full")
+        return None
+
+    server.fault = too_late
+
+    with pytest.raises(GitError, match="the server says: the disk is full"):
+        await fetched(tools, remote_to(server, server.url(shop)))
+
+
 async def test_only_the_algorithms_of_the_settings_are_used(
     tools: Tools, server: SshServer, shop: Repository
 ) -> None:

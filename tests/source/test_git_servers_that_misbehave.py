@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -193,7 +194,7 @@ async def endless_references(process: Process) -> None:
         (nonsense, "not in packets"),
         (half_an_advertisement, "the server hung up"),
         (endless_errors, "no complete answer within 1s"),
-        (endless_references, "no complete answer within 1s"),
+        (endless_references, r"no complete answer within 1s|more than \d+ bytes of references"),
     ],
 )
 async def test_a_command_over_ssh_that_is_not_gits_ends_in_time(
@@ -207,7 +208,7 @@ async def test_a_command_over_ssh_that_is_not_gits_ends_in_time(
 
     message = await failed(service, server.url(shop), server.secret())
 
-    assert problem in message
+    assert re.search(problem, message)
     await eventually(lambda: not server.connections)
 
 

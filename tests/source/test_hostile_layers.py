@@ -14,7 +14,7 @@ from services.source.oci.layers import MAX_LAYER, Layers
 from services.source.oci.manifest import Descriptor
 from services.source.oci.registry import Registry
 from services.source.storage import Owner, Storage, StoredFile
-from services.source.web_client import WebClient
+from shared.web.client import WebClient
 from tests.support.odd_registry import OddRegistry, odd_registry
 from tests.support.packing import digest_of, entry, pack_entries
 

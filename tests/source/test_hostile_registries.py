@@ -13,8 +13,8 @@ from aiohttp import web
 from services.source.oci.address import Access, Repository
 from services.source.oci.manifest import MAX_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
 from services.source.oci.registry import Registry
-from services.source.web_client import WebClient
 from shared.credentials import Basic
+from shared.web.client import WebClient
 from tests.support.odd_registry import (
     OddRegistry,
     answers,

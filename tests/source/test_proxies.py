@@ -13,9 +13,9 @@ from services.source.git.mirror import Place
 from services.source.git.reference import Target, resolve
 from services.source.git.remote import Remote, remote_of
 from services.source.git.runner import GitError
-from services.source.web_client import Request, WebError
 from shared.credentials import Basic, InvalidCredentials, Proxy, proxy_credentials
 from shared.resources.source.git_repository import GitReference
+from shared.web.client import Request, WebError
 from tests.source.conftest import Tools
 from tests.support.command_lines import command_lines
 from tests.support.encrypted import encrypted

@@ -14,8 +14,8 @@ from services.source.oci.address import Access, IdentityToken, InvalidAddress, R
 from services.source.oci.authorization import Authorization
 from services.source.oci.manifest import OCI_MANIFEST, Descriptor
 from services.source.oci.registry import Registry, RegistryError
-from services.source.web_client import WebClient, WebError
 from shared.credentials import Basic, Bearer, Tls
+from shared.web.client import WebClient, WebError
 from tests.support.odd_registry import odd_registry
 from tests.support.registry import (
     FLUX_CONTENT,

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from services.source.cloud import AwsKeys, CloudToken, TokenRequest
 from services.source.endings import FetchFailed, FetchStalled
 from services.source.oci.address import IdentityToken, RegistryLogin, Repository
 from services.source.oci.cloud_registries import CloudRegistries
 from services.source.oci.docker_config import registry_login
+from shared.cloud import AwsKeys, CloudToken, TokenRequest
 from shared.credentials import Basic, Bearer, InvalidCredentials
 from shared.redaction import redact
 from shared.resources.meta import NamespacedName

@@ -10,7 +10,7 @@ from aiohttp import web
 from services.source.oci.address import Access, Repository
 from services.source.oci.authorization import Authorization, Refused
 from services.source.oci.registry import Registry
-from services.source.web_client import WebClient, WebError
+from shared.web.client import WebClient, WebError
 from tests.support.odd_registry import OddRegistry, answers, at, odd_registry, refused
 from tests.support.registry import LOGIN, Layer
 

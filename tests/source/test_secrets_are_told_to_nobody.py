@@ -15,11 +15,11 @@ import pytest
 from aiohttp import web
 
 from penstock.local.certificates import certificates
+from penstock.local.ports import free_port
 from shared import redaction
 from shared.cluster.objects import Manifest
 from shared.log import JsonLines
 from tests.support.github_api import GitHubApi
-from tests.support.nats_process import free_port
 from tests.support.served import served
 from tests.support.source_service import SourceService, condition
 from tests.support.ssh_server import new_key

@@ -10,14 +10,14 @@ import pytest
 from aiohttp import web
 
 from penstock.local.certificates import certificates
-from services.source import wire as wires
 from services.source.bucket.objects import Bounded, ObjectChanged, StoredObject, StoreError
 from services.source.bucket.s3_store import S3Store
-from services.source.cloud import AwsKeys
-from services.source.cloud.tokens import Where
-from services.source.wire import Wire, WireError
-from services.source.wired_requests import wired_session
+from shared.cloud import AwsKeys
+from shared.cloud.tokens import Where
 from shared.credentials import InvalidCredentials, Proxy, Tls
+from shared.web import wire as wires
+from shared.web.wire import Wire, WireError
+from shared.web.wired_requests import wired_session
 from tests.support.eventually import eventually
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.support.served import served

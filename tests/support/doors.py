@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from penstock.local.ports import free_port
 from services.notify.http_limits import Door, Limits
 from shared.settings import Address
-from tests.support.nats_process import free_port
 
 IMPATIENT = Limits(
     headers_within=timedelta(milliseconds=700), body_within=timedelta(milliseconds=700)

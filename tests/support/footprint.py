@@ -1,7 +1,7 @@
 """How much memory a process takes, with all processes below it: read from the kernel."""
 
 import asyncio
-import contextlib
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,10 +37,9 @@ async def footprint_of(pid: int) -> AsyncIterator[Footprint]:
 
 def _family(pid: int) -> Iterator[int]:
     yield pid
-    with contextlib.suppress(FileNotFoundError):  # it has just ended
-        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-            for child in _text(listed).split():
-                yield from _family(int(child))
+    for thread in _names_in(Path(f"/proc/{pid}/task")):
+        for child in _text(Path(f"/proc/{pid}/task/{thread}/children")).split():
+            yield from _family(int(child))
 
 
 def _proportional(pid: int) -> int:
@@ -49,6 +48,13 @@ def _proportional(pid: int) -> int:
         if name == "Pss":
             return int(rest.split()[0]) * KIB
     return 0
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []  # it has just ended
 
 
 def _text(path: Path) -> str:

@@ -23,6 +23,7 @@ class Gate:
         self._session = session
         self._silent = False
         self._transports: set[asyncio.Transport] = set()
+        self._answers: set[aiohttp.ClientResponse] = set()
         self.url = ""
 
     @classmethod
@@ -65,6 +66,11 @@ class Gate:
         """Reset every open watch."""
         for transport in self._transports:
             transport.abort()
+
+    def end_streams(self) -> None:
+        """End every open watch as the server does when its time is over."""
+        for answer in self._answers:
+            answer.close()
 
     def silence_streams(self) -> None:
         """From now on swallow what open watches say, without closing them."""
@@ -117,6 +123,7 @@ class Gate:
         streaming = "watch=1" in request.query_string
         if streaming and isinstance(transport, asyncio.Transport):
             self._transports.add(transport)
+            self._answers.add(answer)
         try:
             muted = False
             async for chunk in answer.content.iter_any():
@@ -128,4 +135,5 @@ class Gate:
         finally:
             if isinstance(transport, asyncio.Transport):
                 self._transports.discard(transport)
+            self._answers.discard(answer)
         return response

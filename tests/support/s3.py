@@ -13,9 +13,9 @@ import botocore.session
 from botocore.config import Config
 
 from penstock.local.certificates import Certificates
+from penstock.local.ports import free_port
 from penstock.toolchain import binary
 from tests.support.eventually import eventually
-from tests.support.nats_process import free_port
 
 ACCESS_KEY, SECRET_KEY = "penstock-access", "penstock-secret-canary"
 

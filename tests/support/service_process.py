@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.support.nats_process import free_port
+from penstock.local.ports import LOOPBACK, PortBook
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -22,8 +22,15 @@ class ServiceProcess:
     def __init__(self, module: str, folder: Path, environment: Mapping[str, str]) -> None:
         self._module = module
         self.log = folder / f"{module}.log"
-        ports = ("HEALTH_ADDR", "METRICS_ADDR", "EVENTS_ADDR", "RECEIVER_ADDR", "STORAGE_ADDRESS")
-        self.addresses = {name: f"127.0.0.1:{free_port()}" for name in ports}
+        doors = (
+            "HEALTH_ADDR",
+            "METRICS_ADDR",
+            "EVENTS_ADDR",
+            "RECEIVER_ADDR",
+            "STORAGE_ADDRESS",
+        )
+        ports = PortBook(folder / f"{module}.ports")
+        self.addresses = {name: f"{LOOPBACK}:{ports.port(name)}" for name in doors}
         self._environment = {
             **os.environ,
             "PYTHONPATH": str(CHECKOUT),

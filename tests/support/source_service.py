@@ -16,9 +16,7 @@ from services.source.artifact_blobs import ArtifactBlobs, copies_of
 from services.source.file_server import file_server
 from services.source.keeping import Keeping, controllers_of
 from services.source.means import Caches, Means
-from services.source.reach import USUAL
 from services.source.storage import Storage
-from services.source.web_client import WebClient
 from shared.archive import unpack
 from shared.artifact import fetch
 from shared.bus import Bus
@@ -26,6 +24,8 @@ from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest, ObjectRef
 from shared.resources.meta import Artifact
 from shared.resources.registry import kind_of
+from shared.web.client import WebClient
+from shared.web.reach import USUAL
 from tests.support.counted import counted
 from tests.support.eventually import eventually
 from tests.support.gate import Gate

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import unquote
 
-from services.source.cloud.tokens import (
+from shared.cloud.tokens import (
     Application,
     ClientCertificate,
     ClientSecret,

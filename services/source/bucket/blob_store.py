@@ -27,10 +27,10 @@ from services.source.bucket.objects import (
     StoredObject,
     StoreError,
 )
-from services.source.wire import Wire
-from services.source.wired_requests import wired_session
 from shared.clock import now
 from shared.credentials import Bearer
+from shared.web.wire import Wire
+from shared.web.wired_requests import wired_session
 
 PAGE = 1000
 PIECE = 4 * 1024 * 1024  # the library holds this much of each download in memory

@@ -22,17 +22,18 @@ from services.source.current_artifact import (
     has_recovered,
     is_settled,
 )
-from services.source.endings import FetchFailed, FetchStalled, StorageFailed, outdated, stored
+from services.source.endings import FetchFailed, StorageFailed, outdated, stored
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from services.source.storage import Owner, Storage, StoredFile
-from services.source.wire import WireError
+from services.source.timeouts import timeout_of
 from shared.archive import ARTIFACT, ArchiveError, Limits, Packed
-from shared.durations import InvalidDurationError, format_duration, parse_duration
+from shared.durations import format_duration
 from shared.outcomes import Done
 from shared.redaction import redact
 from shared.resources.meta import Artifact, NamespacedName
 from shared.resources.source import Bucket
 from shared.run import Run
+from shared.web.wire import WireError
 
 LATEST = "latest.tar.gz"
 OPERATION_FAILED = "BucketOperationFailed"
@@ -49,7 +50,7 @@ class BucketReconciler:
         self._ignores: dict[NamespacedName, SourceIgnore] = {}
 
     async def reconcile(self, bucket: Bucket, run: Run) -> Done:
-        deadline = _timeout(bucket)
+        deadline = timeout_of(bucket)
         artifact = await current_artifact(self._storage, bucket, run)
         # Idle also while it packs: a fetch has bounds of its own.
         async with run.idle(), self._slots, _within(deadline, bucket):
@@ -162,13 +163,6 @@ def _message(revision: str) -> str:
 
 def _file_name(revision: str) -> str:
     return f"{revision.partition(':')[2]}.tar.gz"
-
-
-def _timeout(bucket: Bucket) -> timedelta:
-    try:
-        return parse_duration(bucket.spec.timeout)
-    except InvalidDurationError as error:
-        raise FetchStalled(f"spec.timeout: {error}", reason="InvalidSpec") from error
 
 
 @asynccontextmanager

@@ -23,8 +23,8 @@ from services.source.bucket.objects import (
     StoredObject,
     StoreError,
 )
-from services.source.wire import Wire
-from services.source.wired_requests import wired, wired_session
+from shared.web.wire import Wire
+from shared.web.wired_requests import wired, wired_session
 
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 PAGE = 1000

@@ -9,14 +9,14 @@ from datetime import timedelta
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
-from services.source.cloud.kept import Expiring, Kept
-from services.source.cloud.tokens import AwsKeys
 from services.source.endings import FetchFailed
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
-from services.source.web_client import Request, WebClient, WebError
 from shared.clock import Now, now, parse_rfc3339
+from shared.cloud.kept import Expiring, Kept
+from shared.cloud.tokens import AwsKeys
 from shared.credentials import HttpCredentials, Proxy, Tls
 from shared.redaction import register
+from shared.web.client import Request, WebClient, WebError
 
 LARGEST_ANSWER = 64 * 1024
 DEADLINE = timedelta(seconds=30)

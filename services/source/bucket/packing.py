@@ -10,8 +10,8 @@ from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
 from services.source.bucket.objects import Bounded, ObjectChanged, ObjectStore, StoredObject
-from services.source.wire import Wire
 from shared.archive import Limits, Packed, Packer
+from shared.web.wire import Wire
 
 BATCH_SIZE = 8 * 1024 * 1024
 BATCH_COUNT = 64

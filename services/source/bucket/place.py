@@ -3,8 +3,8 @@
 import re
 from urllib.parse import urlsplit
 
-from services.source.cloud.tokens import Where
 from services.source.endings import FetchStalled
+from shared.cloud.tokens import Where
 from shared.credentials import InvalidCredentials, Tls, tls_credentials
 from shared.redaction import shown_address
 from shared.resources.source import Bucket

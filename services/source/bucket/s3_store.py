@@ -9,9 +9,9 @@ from services.source.bucket.objects import (
     StoredObject,
     StoreError,
 )
-from services.source.cloud.aws_session import AwsError, aws_errors, client
-from services.source.cloud.tokens import AwsKeys, Where
-from services.source.wire import Wire
+from shared.cloud.aws_session import AwsError, aws_errors, client
+from shared.cloud.tokens import AwsKeys, Where
+from shared.web.wire import Wire
 
 _PIECE = 256 * 1024
 _GONE = frozenset({"NoSuchKey", "NotFound", "404"})

@@ -17,11 +17,9 @@ from services.source.bucket.azure_secrets import (
 from services.source.bucket.ldap_tokens import LdapRequest, LdapTokens
 from services.source.bucket.objects import ObjectStore
 from services.source.bucket.place import address_of, require_sane_sts, s3_place, usable_tls
-from services.source.cloud import AwsKeys, CloudIdentities, TokenRequest
-from services.source.cloud.tokens import CloudLogin, Provider
-from services.source.reach import USUAL, Reach
 from services.source.referenced_secrets import ReferencedSecrets, unusable
-from services.source.wire import Wire
+from shared.cloud import AwsKeys, CloudIdentities, TokenRequest
+from shared.cloud.tokens import CloudLogin, Provider
 from shared.credentials import (
     Bearer,
     InvalidCredentials,
@@ -33,6 +31,8 @@ from shared.credentials import (
 )
 from shared.resources.meta import LocalObjectReference, NamespacedName
 from shared.resources.source import Bucket
+from shared.web.reach import USUAL, Reach
+from shared.web.wire import Wire
 
 T = TypeVar("T")
 Values: TypeAlias = dict[str, bytes]

@@ -18,7 +18,6 @@ from services.source.git.includes import GitIncludes
 from services.source.git.mirror import Mirror, Mirrors, Place
 from services.source.git.reference import revision_of
 from services.source.git.refusals import Refusals
-from services.source.git.remotes import timeout_of
 from services.source.git.runner import GitError, GitRefused, GitTooLarge
 from services.source.git.sparse import SparseCheckout
 from services.source.git.submodules import Gathering, Submodules
@@ -27,6 +26,7 @@ from services.source.git.upstream import GitUpstreams, Upstream
 from services.source.git.verification import GitVerifier, Verified
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from services.source.storage import Owner, Storage, StoredFile
+from services.source.timeouts import timeout_of
 from shared.archive import ArchiveError
 from shared.outcomes import ConditionMark
 from shared.resources.source import GitRepository

@@ -18,7 +18,6 @@ import msgspec
 
 from services.source.endings import FetchFailed
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
-from services.source.web_client import Request, WebClient, WebError
 from shared.clock import Now, now, parse_rfc3339
 from shared.credentials import (
     Basic,
@@ -30,6 +29,7 @@ from shared.credentials import (
     Tls,
 )
 from shared.redaction import register
+from shared.web.client import Request, WebClient, WebError
 
 MOST_KNOWN = 1000
 EARLY = timedelta(minutes=5)  # a token that is given out has to last for a fetch

@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 from services.source.git.remote import Remote
 from services.source.git.runner import GitError, GitRefused, GitTimeout
 from services.source.git.ssh_address import SshAlgorithms
-from services.source.proxies import proxy_of_process
-from services.source.reach import Reach
 from shared.credentials import PROXY_PORTS, Proxy, Tls
 from shared.durations import in_seconds
+from shared.web.proxies import proxy_of_process
+from shared.web.reach import Reach
 
 if TYPE_CHECKING:
     from services.source.git.ssh import SshError, UploadPack
@@ -158,8 +158,8 @@ async def _carried(ours: socket.socket, there: "UploadPack") -> AsyncIterator[No
     except GitTimeout:
         raise
     except GitError as error:
-        said = f"; the server says: {there.last_words}" if there.last_words else ""
-        raise GitError(f"{error}{said}") from error
+        said = await there.farewell()
+        raise GitError(f"{error}; the server says: {said}" if said else str(error)) from error
     finally:
         for task in carrying:
             task.cancel()

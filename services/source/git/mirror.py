@@ -37,10 +37,10 @@ from services.source.git.runner import (
     Terms,
 )
 from services.source.git.ssh_address import SAFE, SshAlgorithms
-from services.source.reach import USUAL, Reach
 from services.source.turns import NoTurn, Turn, Turns
 from shared.clock import Now, now
 from shared.resources.source import GitRepository
+from shared.web.reach import USUAL, Reach
 
 log = logging.getLogger(__name__)
 

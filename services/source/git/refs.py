@@ -15,8 +15,8 @@ from services.source.git.pkt_line import FLUSH, ProtocolError, packets
 from services.source.git.readings import Readings
 from services.source.git.remote import Remote
 from services.source.git.ssh_address import SAFE, SshAlgorithms
-from services.source.reach import USUAL, Reach
-from services.source.web_client import Answer, Request, WebClient, WebError
+from shared.web.client import Answer, Request, WebClient, WebError
+from shared.web.reach import USUAL, Reach
 
 MAX_ANSWER = 32 * 1024 * 1024  # some 400,000 references
 _VERSION_2 = {"Git-Protocol": "version=2"}

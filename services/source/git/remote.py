@@ -10,7 +10,6 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from services.source.git.ssh_address import ssh_address
-from services.source.web_client import may_share
 from shared.credentials import (
     ANONYMOUS,
     Basic,
@@ -24,6 +23,7 @@ from shared.credentials import (
     without_userinfo,
 )
 from shared.redaction import shown_address
+from shared.web.client import may_share
 
 
 class InvalidUrl(ValueError):

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Literal, Protocol
 
-from services.source.cloud import CloudToken, TokenRequest
 from services.source.endings import FetchFailed, FetchStalled
 from services.source.git.github_app import GitHubApps, Way
 from services.source.git.remote import InvalidUrl, Remote, remote_of, require_certificates
@@ -14,6 +12,8 @@ from services.source.referenced_secrets import (
     ReferencedSecrets,
     unusable,
 )
+from services.source.timeouts import timeout_of
+from shared.cloud import CloudToken, TokenRequest
 from shared.credentials import (
     Basic,
     Bearer,
@@ -23,7 +23,6 @@ from shared.credentials import (
     proxy_credentials,
     tls_credentials,
 )
-from shared.durations import InvalidDurationError, parse_duration
 from shared.resources.meta import LocalObjectReference, NamespacedName
 from shared.resources.source import GitRepository
 
@@ -32,7 +31,7 @@ _CLOUDS: Mapping[str, Literal["aws", "azure"]] = {"aws": "aws", "azure": "azure"
 
 
 class CloudTokens(Protocol):
-    """As `services.source.cloud.CloudIdentities`."""
+    """As `shared.cloud.CloudIdentities`."""
 
     async def token(self, ask: TokenRequest) -> CloudToken: ...
 
@@ -134,13 +133,6 @@ def scope_of(repository: GitRepository) -> str:
     names = [reference.name if reference else "" for reference in references]
     said = [*names, cloud or "", spec.service_account_name or ""]
     return "/".join((repository.metadata.namespace, *said)).rstrip("/") if any(said) else ""
-
-
-def timeout_of(repository: GitRepository) -> timedelta:
-    try:
-        return parse_duration(repository.spec.timeout)
-    except InvalidDurationError as error:
-        raise FetchStalled(f"spec.timeout: {error}", reason="InvalidSpec") from error
 
 
 def _require_sense(repository: GitRepository) -> None:

@@ -19,9 +19,9 @@ from services.source.git.remote import Remote
 from services.source.git.ssh_address import SshAddress, SshAlgorithms, ssh_address
 from services.source.git.ssh_keys import SshKeys, keys_of
 from services.source.git.ssh_tunnel import TunnelError, tunnel
-from services.source.reach import Reach
 from shared.credentials import InvalidCredentials, SshCredentials
 from shared.redaction import redact
+from shared.web.reach import Reach
 
 _VERSION_2: Mapping[bytes | str, bytes | str] = {
     "GIT_PROTOCOL": "version=2"
@@ -64,15 +64,13 @@ class UploadPack(asyncssh.SSHClientSession[bytes]):
         self._channel.write_eof()
 
     async def farewell(self) -> str:
-        """Its last words: they may come after the end of its output."""
+        """What it said on its error stream, or when it hung up, in one line.
+
+        That may come after the end of its output, and when git has given up already.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS.total_seconds()):
                 await self._closed.wait()
-        return self.last_words
-
-    @property
-    def last_words(self) -> str:
-        """What it said on its error stream, or when it hung up, in one line."""
         lines = [line.strip() for line in self._errors.decode(errors="replace").splitlines()]
         text = "; ".join(line for line in lines if line)
         return _one_line(text) or (_said(self._lost) if self._lost else "")

@@ -13,7 +13,7 @@ from services.source.git.refs import MAX_ANSWER, RefsError
 from services.source.git.remote import Remote
 from services.source.git.ssh import SshError, UploadPack, upload_pack
 from services.source.git.ssh_address import SshAlgorithms
-from services.source.reach import Reach
+from shared.web.reach import Reach
 
 _PIECE = 64 * 1024
 

@@ -7,8 +7,8 @@ import asyncio
 import socket
 from urllib.parse import urlsplit
 
-from services.source.reach import Reach
 from shared.credentials import Proxy
+from shared.web.reach import Reach
 
 _LONGEST_ANSWER = 16 * 1024
 

@@ -9,9 +9,9 @@ import re
 from services.source.endings import FetchFailed
 from services.source.git.mirror import Mirrors, Place
 from services.source.git.reference import Target
-from services.source.git.remotes import timeout_of
 from services.source.git.runner import GitError
 from services.source.git.upstream import GitUpstreams, Upstream
+from services.source.timeouts import timeout_of
 from shared.resources.source import GitRepository
 
 MOST_REMEMBERED = 1000

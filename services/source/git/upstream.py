@@ -7,8 +7,9 @@ from services.source.endings import FetchFailed
 from services.source.git.reference import Target, resolve
 from services.source.git.refs import GitRefs, RefsError
 from services.source.git.remote import InvalidUrl, Remote
-from services.source.git.remotes import GitRemotes, timeout_of
+from services.source.git.remotes import GitRemotes
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
+from services.source.timeouts import timeout_of
 from shared.resources.source import GitRepository
 
 

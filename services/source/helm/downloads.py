@@ -4,7 +4,6 @@ The login goes to the repository's own host and to no other, unless `passCredent
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import BinaryIO, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,7 +13,7 @@ from services.source.referenced_secrets import (
     ReferencedSecrets,
     unusable,
 )
-from services.source.web_client import Answer, Request, WebClient, WebError, may_share
+from services.source.timeouts import timeout_of
 from shared.credentials import (
     ANONYMOUS,
     Basic,
@@ -25,12 +24,11 @@ from shared.credentials import (
     tls_credentials,
     without_userinfo,
 )
-from shared.durations import InvalidDurationError, parse_duration
 from shared.redaction import shown_address
 from shared.resources.meta import NamespacedName
 from shared.resources.source import HelmRepository
+from shared.web.client import Answer, Request, WebClient, WebError, may_share
 
-DEFAULT_TIMEOUT = "60s"
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -133,10 +131,3 @@ def below(address: str, path: str) -> str:
     """A file of the repository, also when the address ends in a query."""
     parts = urlsplit(address)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{path}"))
-
-
-def timeout_of(repository: HelmRepository) -> timedelta:
-    try:
-        return parse_duration(repository.spec.timeout or DEFAULT_TIMEOUT)
-    except InvalidDurationError as error:
-        raise FetchStalled(f"spec.timeout: {error}", reason="InvalidSpec") from error

@@ -21,7 +21,7 @@ from services.source.current_artifact import (
     has_recovered,
     is_settled,
 )
-from services.source.endings import FetchFailed, FetchStalled, outdated, stored
+from services.source.endings import FetchFailed, outdated, stored
 from services.source.helm.downloads import Download, HelmDownloads, address_of, below
 from services.source.helm.index import InvalidIndex
 from services.source.helm.index_process import IndexReader
@@ -29,7 +29,7 @@ from services.source.helm.limits import HelmLimits
 from services.source.helm.repositories import OCI
 from services.source.helm.scratch import scratch_file
 from services.source.storage import Owner, Storage
-from shared.durations import InvalidDurationError, parse_duration
+from services.source.timeouts import duration_of
 from shared.outcomes import Done
 from shared.resources.meta import Artifact, NamespacedName
 from shared.resources.source import HelmRepository
@@ -165,10 +165,7 @@ def _file_name(revision: str) -> str:
 
 def _pause(repository: HelmRepository) -> timedelta | None:
     """None leaves it to the interval; a repository without one is looked at each minute."""
-    try:
-        given = parse_duration(repository.spec.interval or "0")
-    except InvalidDurationError as error:
-        raise FetchStalled(f"spec.interval: {error}", reason="InvalidSpec") from error
+    given = duration_of("interval", repository.spec.interval or "0")
     return None if given else jittered(DEFAULT_INTERVAL)
 
 

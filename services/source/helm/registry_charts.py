@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from services.source.endings import FetchFailed, FetchStalled
 from services.source.helm.chart_repository import Found, NoSuchChart, SignatureCheck
-from services.source.helm.downloads import timeout_of
 from services.source.helm.limits import HelmLimits
 from services.source.oci.address import InvalidAddress, Repository
 from services.source.oci.manifest import Manifest
@@ -17,6 +16,7 @@ from services.source.oci.registry import Registry, RegistryError
 from services.source.oci.visits import RegistryVisits, Visit
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
 from services.source.semver import InvalidVersion, Range, Version
+from services.source.timeouts import timeout_of
 from shared.resources.source import HelmRepository
 
 T = TypeVar("T")

@@ -16,9 +16,9 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from services.source.oci.address import IdentityToken, Repository
-from services.source.web_client import Answer, Request, WebClient, WebError
 from shared.credentials import Basic, Bearer, HttpCredentials, Login, Tls
 from shared.redaction import register
+from shared.web.client import Answer, Request, WebClient, WebError
 
 MAX_TOKEN_ANSWER = 256 * 1024
 MOST_KNOWN = 10_000

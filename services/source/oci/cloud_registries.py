@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol, get_args
 
-from services.source.cloud import AwsKeys, CloudToken, TokenRequest
-from services.source.cloud.tokens import Provider
 from services.source.endings import FetchFailed, FetchStalled
 from services.source.oci.address import RegistryLogin, Repository
 from services.source.referenced_secrets import AUTHENTICATION_FAILED
+from shared.cloud import AwsKeys, CloudToken, TokenRequest
+from shared.cloud.tokens import Provider
 from shared.credentials import Proxy
 from shared.resources.meta import NamespacedName
 

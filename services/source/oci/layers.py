@@ -22,10 +22,10 @@ from services.source.oci.reference import LAYER_FAILED, failed
 from services.source.oci.registry import Registry, RegistryError
 from services.source.storage import Owner, Storage, StoredFile
 from services.source.turns import NoTurn, Turns
-from services.source.web_client import Writable
 from shared.archive import ArchiveError, Entry, Packed, pack, unpack
 from shared.artifact_file import growing
 from shared.resources.source.oci_repository import LayerSelector
+from shared.web.client import Writable
 
 MAX_LAYER = 256 * 1024 * 1024  # what consumers of artifacts download at most
 MAX_IGNORE_FILE = 1024 * 1024

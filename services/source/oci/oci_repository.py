@@ -32,8 +32,8 @@ from services.source.oci.verifying import (
 )
 from services.source.oci.visits import RegistryVisits, Visit
 from services.source.storage import Owner, Storage, StoredFile
+from services.source.timeouts import timeout_of
 from shared.conditions import is_true
-from shared.durations import InvalidDurationError, parse_duration
 from shared.outcomes import Done, Marks
 from shared.redaction import redact
 from shared.resources.meta import Artifact
@@ -199,14 +199,10 @@ def _visit(source: OCIRepository) -> Visit:
         repository = Repository.parse(spec.url)
     except InvalidAddress as error:
         raise FetchStalled(f"spec.url: {redact(str(error))}", reason="URLInvalid") from error
-    try:
-        deadline = parse_duration(spec.timeout)
-    except InvalidDurationError as error:
-        raise FetchStalled(f"spec.timeout: {error}", reason="InvalidSpec") from error
     return Visit(
         repository=repository,
         namespace=source.metadata.namespace,
-        deadline=deadline,
+        deadline=timeout_of(source),
         provider=spec.provider,
         login=spec.secret_ref.name if spec.secret_ref else None,
         service_account=spec.service_account_name,

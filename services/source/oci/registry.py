@@ -44,8 +44,8 @@ from services.source.oci.transport import (
     RegistryTransport,
     within,
 )
-from services.source.web_client import Answer, WebClient, Writable
 from shared.clock import Now, now
+from shared.web.client import Answer, WebClient, Writable
 
 __all__ = ["Access", "Descriptor", "Manifest", "Registry", "RegistryError", "Repository"]
 

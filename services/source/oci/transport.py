@@ -16,11 +16,11 @@ from weakref import WeakValueDictionary
 
 from services.source.oci.address import Access, RegistryLogin, Repository
 from services.source.oci.authorization import Authorization, Refused
-from services.source.web_client import Answer, Request, WebClient, WebError, Writable, may_share
 from shared.clock import Now, now
 from shared.credentials import HttpCredentials, Proxy, Tls
 from shared.durations import in_seconds
 from shared.redaction import redact
+from shared.web.client import Answer, Request, WebClient, WebError, Writable, may_share
 
 MOST_KNOWN = 5000
 PAUSE = timedelta(seconds=30)  # for a registry that says "too many" and not how long

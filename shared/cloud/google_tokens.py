@@ -16,13 +16,13 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request
 from requests import RequestException, Session
 
-from services.source.cloud.accounts import CloudAccount
-from services.source.cloud.tokens import CloudToken, IdentityError, TokenRequest
-from services.source.wire import Wire
-from services.source.wired_requests import wired_session
 from shared.clock import Now
+from shared.cloud.accounts import CloudAccount
+from shared.cloud.tokens import CloudToken, IdentityError, TokenRequest
 from shared.credentials import Basic, Bearer
 from shared.redaction import register
+from shared.web.wire import Wire
+from shared.web.wired_requests import wired_session
 
 GSA = "iam.gke.io/gcp-service-account"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"

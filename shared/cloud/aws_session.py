@@ -24,9 +24,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from services.source.cloud.tokens import AwsKeys, Where
-from services.source.wire import Wire
+from shared.cloud.tokens import AwsKeys, Where
 from shared.redaction import register
+from shared.web.wire import Wire
 
 DEFAULT_REGION = "us-east-1"
 _LONGEST = 500  # of a stranger's message

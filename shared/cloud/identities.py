@@ -8,31 +8,31 @@ from datetime import timedelta
 from importlib import import_module
 from typing import assert_never
 
-from services.source.cloud.accounts import CloudAccount
-from services.source.cloud.audiences import matched
-from services.source.cloud.kept import Expiring, Kept
-from services.source.cloud.tokens import (
+from shared.clock import Now, now
+from shared.cloud.accounts import CloudAccount
+from shared.cloud.audiences import matched
+from shared.cloud.kept import Expiring, Kept
+from shared.cloud.tokens import (
     Application,
     CloudToken,
     IdentityError,
     ManagedIdentity,
     TokenRequest,
 )
-from services.source.endings import FetchFailed, FetchStalled
-from services.source.reach import EVERYWHERE, USUAL, Reach
-from services.source.referenced_secrets import AUTHENTICATION_FAILED
-from services.source.wire import Wire, WireError
-from shared.clock import Now, now
 from shared.cluster.client import Cluster
 from shared.credentials import Bearer, Proxy
+from shared.outcomes import Failed, Stalled
 from shared.redaction import redact
+from shared.web.reach import EVERYWHERE, USUAL, Reach
+from shared.web.wire import Wire, WireError
 
+AUTHENTICATION_FAILED = "AuthenticationFailed"
 OBJECT_LEVEL = "ObjectLevelWorkloadIdentity"
 DEADLINE = timedelta(seconds=30)
 _LIBRARIES = {
-    "aws": "services.source.cloud.aws",
-    "azure": "services.source.cloud.entra",
-    "gcp": "services.source.cloud.google_tokens",
+    "aws": "shared.cloud.aws",
+    "azure": "shared.cloud.entra",
+    "gcp": "shared.cloud.google_tokens",
 }
 
 
@@ -54,9 +54,9 @@ class CloudIdentities:
         self._applications: Kept[tuple[Application, Proxy | None], Bearer] = Kept(now)
 
     async def token(self, ask: TokenRequest) -> CloudToken:
-        """Raises FetchFailed (AuthenticationFailed), or FetchStalled when the gate is shut."""
+        """Raises Failed (AuthenticationFailed), or Stalled when the gate is shut."""
         if ask.service_account and OBJECT_LEVEL not in self._gates:
-            raise FetchStalled(
+            raise Stalled(
                 f"spec.serviceAccountName: to use the cloud identity of ServiceAccount "
                 f"{ask.service_account}, enable the feature gate {OBJECT_LEVEL}",
                 reason="FeatureGateDisabled",
@@ -66,12 +66,12 @@ class CloudIdentities:
         return await self._tokens.get(_as_key(ask), lambda: self._ask(ask))
 
     async def storage_token(self, application: Application, proxy: Proxy | None) -> Bearer:
-        """As an application that a Secret names. Raises FetchFailed."""
+        """As an application that a Secret names. Raises Failed."""
 
         async def ask() -> Expiring[Bearer]:
             async with _translated(), self._wire_of(application, proxy) as wire:
                 await wire.call(import_module, _LIBRARIES["azure"])
-                from services.source.cloud.entra import application_token
+                from shared.cloud.entra import application_token
 
                 return await application_token(application, wire)
 
@@ -102,15 +102,15 @@ class CloudIdentities:
     ) -> CloudToken:
         match ask.provider:
             case "aws":
-                from services.source.cloud.aws import aws_token
+                from shared.cloud.aws import aws_token
 
                 return await aws_token(ask, wire, account, self._now)
             case "azure":
-                from services.source.cloud.entra import azure_token
+                from shared.cloud.entra import azure_token
 
                 return await azure_token(ask, wire, direct, account, self._now)
             case "gcp":
-                from services.source.cloud.google_tokens import google_token
+                from shared.cloud.google_tokens import google_token
 
                 return await google_token(ask, wire, direct, account, self._now)
             case _:
@@ -134,7 +134,7 @@ async def _translated() -> AsyncIterator[None]:
         async with asyncio.timeout(DEADLINE.total_seconds()):
             yield
     except (IdentityError, WireError) as error:
-        raise FetchFailed(redact(str(error)), reason=AUTHENTICATION_FAILED) from error
+        raise Failed(redact(str(error)), reason=AUTHENTICATION_FAILED) from error
     except TimeoutError as error:
         problem = f"no token from the cloud within {DEADLINE.total_seconds():g}s"
-        raise FetchFailed(problem, reason=AUTHENTICATION_FAILED) from error
+        raise Failed(problem, reason=AUTHENTICATION_FAILED) from error

@@ -5,7 +5,7 @@ Whoever writes a source writes its URL. A token that was sent to any host they l
 
 import re
 
-from services.source.cloud.tokens import AudienceKind, IdentityError, Provider, TokenRequest
+from shared.cloud.tokens import AudienceKind, IdentityError, Provider, TokenRequest
 
 _REGION = r"(?P<region>[a-z]{2,4}(?:-[a-z]+)+-\d)"
 _AWS = r"amazonaws\.com(?:\.cn)?"

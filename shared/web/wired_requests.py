@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from services.source.wire import Wire
+from shared.web.wire import Wire
 
 S = TypeVar("S", bound=requests.Session)
 

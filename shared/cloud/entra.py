@@ -23,10 +23,11 @@ from azure.identity import (
     ManagedIdentityCredential,
 )
 
-from services.source.cloud.accounts import CloudAccount, require
-from services.source.cloud.audiences import matched
-from services.source.cloud.kept import Expiring
-from services.source.cloud.tokens import (
+from shared.clock import Now
+from shared.cloud.accounts import CloudAccount, require
+from shared.cloud.audiences import matched
+from shared.cloud.kept import Expiring
+from shared.cloud.tokens import (
     Application,
     ClientCertificate,
     ClientSecret,
@@ -35,11 +36,10 @@ from services.source.cloud.tokens import (
     ManagedIdentity,
     TokenRequest,
 )
-from services.source.wire import Wire
-from services.source.wired_requests import wired_session
-from shared.clock import Now
 from shared.credentials import Basic, Bearer
 from shared.redaction import register
+from shared.web.wire import Wire
+from shared.web.wired_requests import wired_session
 
 CLIENT = "azure.workload.identity/client-id"
 TENANT = "azure.workload.identity/tenant-id"

@@ -7,9 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from services.source.cloud.accounts import CloudAccount, require
-from services.source.cloud.audiences import matched, require_sts
-from services.source.cloud.aws_session import (
+from shared.clock import Now
+from shared.cloud.accounts import CloudAccount, require
+from shared.cloud.audiences import matched, require_sts
+from shared.cloud.aws_session import (
     AwsError,
     aws_errors,
     aws_keys,
@@ -17,12 +18,11 @@ from services.source.cloud.aws_session import (
     git_password,
     own_keys,
 )
-from services.source.cloud.kept import Expiring
-from services.source.cloud.tokens import AwsKeys, CloudToken, IdentityError, TokenRequest, Where
-from services.source.wire import Wire
-from shared.clock import Now
+from shared.cloud.kept import Expiring
+from shared.cloud.tokens import AwsKeys, CloudToken, IdentityError, TokenRequest, Where
 from shared.credentials import Basic
 from shared.redaction import register
+from shared.web.wire import Wire
 
 ROLE = "eks.amazonaws.com/role-arn"
 AUDIENCE = "sts.amazonaws.com"

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
 
-from services.source.reach import EVERYWHERE, Reach
 from shared.credentials import PROXY_PORTS, Proxy
+from shared.web.reach import EVERYWHERE, Reach
 
 PROXY_ERRORS = (ProxyError, ProxyConnectionError, ProxyTimeoutError)  # with no base in common
 

@@ -2,7 +2,7 @@
 
 On sockets of its own a library could be held for as long as a stranger likes to drip bytes. Here
 each request is a coroutine: when the wire closes, at a deadline or because a run was cancelled,
-whoever waits on it is freed at once. Certificates, proxies and reach are as in `web_client`.
+whoever waits on it is freed at once. Certificates, proxies and reach are as in `client`.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from services.source.proxies import PROXY_ERRORS, connector, proxy_options, reach_for
-from services.source.reach import EVERYWHERE, USUAL, Reach, cause_of
-from services.source.web_client import CONNECT, USER_AGENT
 from shared.credentials import Proxy, Tls
 from shared.redaction import redact
+from shared.web.client import CONNECT, USER_AGENT
+from shared.web.proxies import PROXY_ERRORS, connector, proxy_options, reach_for
+from shared.web.reach import EVERYWHERE, USUAL, Reach, cause_of
 
 if TYPE_CHECKING:
     from urllib3 import HTTPResponse

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from services.source.cloud.tokens import IdentityError
+from shared.cloud.tokens import IdentityError
 from shared.cluster.client import Cluster
 from shared.cluster.errors import NotFound
 from shared.cluster.objects import ObjectRef

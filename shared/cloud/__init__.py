@@ -3,7 +3,7 @@
 Start at `CloudIdentities.token`. Each cloud's library is imported by the first request to it.
 """
 
-from services.source.cloud.identities import CloudIdentities
-from services.source.cloud.tokens import AwsKeys, CloudToken, TokenRequest
+from shared.cloud.identities import CloudIdentities
+from shared.cloud.tokens import AwsKeys, CloudToken, TokenRequest
 
 __all__ = ["AwsKeys", "CloudIdentities", "CloudToken", "TokenRequest"]

@@ -16,17 +16,17 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from services.source.proxies import (
+from shared.credentials import ANONYMOUS, HttpCredentials, Proxy, Tls
+from shared.durations import in_seconds
+from shared.redaction import MASK, redact
+from shared.web.proxies import (
     PROXY_ERRORS,
     connector,
     is_socks,
     proxy_options,
     reach_for,
 )
-from services.source.reach import USUAL, Reach, cause_of
-from shared.credentials import ANONYMOUS, HttpCredentials, Proxy, Tls
-from shared.durations import in_seconds
-from shared.redaction import MASK, redact
+from shared.web.reach import USUAL, Reach, cause_of
 
 USER_AGENT = "penstock-source"
 MAX_REDIRECTS = 5
