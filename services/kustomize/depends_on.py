@@ -6,19 +6,22 @@ before the run gives up, so that a chain does not turn unready, link by link, wi
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import Protocol
 
 from services.kustomize.referrers import Referrers
 from services.kustomize.source_ref import source_of
 from shared.cluster.watch_cache import WatchCache
 from shared.conditions import READY, find, is_true
+from shared.durations import format_duration
 from shared.outcomes import Stalled, Waiting
+from shared.pace import STEADY
 from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Artifact, NamespacedName
 from shared.run import Run
 
 GRACE = 2.0
-TOLD = "Dependencies do not meet ready condition, retrying in 30s"
+TOLD = "Dependencies do not meet ready condition, retrying in {}"
 
 
 class DependencyNotReady(Waiting):
@@ -34,7 +37,14 @@ class Lookup(Protocol):
 
 
 class Dependencies:
-    def __init__(self, cache: WatchCache[Kustomization], grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        cache: WatchCache[Kustomization],
+        grace: float = GRACE,
+        *,
+        requeue: timedelta = STEADY.waiting,
+    ) -> None:
+        self._told = TOLD.format(format_duration(requeue))
         self._cache = cache
         self._grace = grace
         self._dependents = Referrers(cache, dependencies_of)
@@ -54,7 +64,7 @@ class Dependencies:
         if problem is not None:
             ready = find(kustomization.status.conditions, READY)
             if ready is None or ready.reason != DependencyNotReady.reason:
-                run.event("info", DependencyNotReady.reason, TOLD)
+                run.event("info", DependencyNotReady.reason, self._told)
             raise DependencyNotReady(problem)
 
     def affected(

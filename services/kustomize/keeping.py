@@ -41,7 +41,7 @@ class Keeping(NamedTuple):
 @asynccontextmanager
 async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
     policy = means.policy
-    caches, nudges = await Caches.of(means.cluster, policy.sources), Nudges()
+    caches, nudges = await Caches.of(means.cluster, policy), Nudges()
 
     def drifted(drift: Drift) -> None:
         log.info("drift", extra={"drift": str(drift), "object": drift.owner})
@@ -54,8 +54,9 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
             caches.sources,
             caches.kustomizations,
             no_cross_namespace=not policy.cross_namespace,
+            requeue=policy.pace.waiting,
         )
-        dependencies = Dependencies(caches.kustomizations)
+        dependencies = Dependencies(caches.kustomizations, requeue=policy.pace.waiting)
         planner = Planner(
             means.engine, means.artifacts, means.cluster, strict=policy.strict_substitution
         )
@@ -90,6 +91,7 @@ def _controller(
         concurrent=means.policy.concurrent,
         advance_when_suspended=False,
         now=means.now,
+        pace=means.policy.pace,
     )
     cache = caches.kustomizations
     return Controller(means.cluster, cache, Kustomization, reconciler, means.recorder, options)

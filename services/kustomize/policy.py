@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
+from shared.pace import STEADY, Pace
 from shared.resources.meta import Resource
 from shared.resources.source import Bucket, ExternalArtifact, GitRepository, OCIRepository
 from shared.settings import Settings
+from shared.status import WATCHED
 from shared.threshold import UNLIMITED, Threshold
 
 CONCURRENT = 16
@@ -19,6 +21,10 @@ class Policy:
     cross_namespace: bool = True
     prune_limit: Threshold = UNLIMITED
     strict_substitution: bool = True
+    pace: Pace = STEADY
+    namespace: str = ""  # the only one that is looked at, or all of them
+    labels: str = ""  # of Kustomizations that are ours to reconcile
+    watched_configuration: str = WATCHED  # ConfigMaps and Secrets with these labels; empty: none
     sources: tuple[type[Resource[Any, Any]], ...] = SOURCES
 
     @classmethod
@@ -27,6 +33,12 @@ class Policy:
             concurrent=settings.concurrent or CONCURRENT,
             cross_namespace=not settings.no_cross_namespace_refs,
             prune_limit=settings.prune_limit,
+            pace=Pace.of(settings),
+            namespace=settings.watched_namespace,
+            labels=settings.watch_label_selector,
+            watched_configuration=""
+            if "DisableConfigWatchers" in settings.open_gates
+            else settings.watch_configs_label_selector,
             strict_substitution=settings.feature_gates.get("StrictPostBuildSubstitutions", True),
             sources=SOURCES if settings.feature_gates.get("ExternalArtifact", True) else FETCHED,
         )
