@@ -82,6 +82,8 @@ class Handover:
 
     async def _plan_peers(self, kustomization: Kustomization) -> None:
         """One round at a time: who comes second finds the plans of the first."""
+        if next(self._late(kustomization), None) is None:
+            return
         try:
             async with asyncio.timeout(PATIENCE):
                 async with self._planning:
