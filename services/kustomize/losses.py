@@ -1,13 +1,13 @@
 """What goes with an object when it is deleted, as far as inventories tell."""
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from services.kustomize.deletion import deletes
 from services.kustomize.stored import stored_inventory
-from shared.cluster.client import Cluster
 from shared.cluster.errors import ApiError
 from shared.cluster.inventory import Inventory, ObjectId
-from shared.cluster.watch_cache import WatchCache
+from shared.cluster.objects import Manifest, ObjectRef
 from shared.resources.helm.release import HelmRelease
 from shared.resources.kustomize import Kustomization
 from shared.resources.meta import NamespacedName
@@ -17,11 +17,25 @@ _NAMESPACE = ("", "Namespace")
 _DEFINITION = ("apiextensions.k8s.io", "CustomResourceDefinition")
 
 
+class Known(Protocol):
+    """The part of the watch cache of Kustomizations that is needed here."""
+
+    def get(self, key: NamespacedName) -> Kustomization | None: ...
+
+    def values(self) -> Iterable[Kustomization]: ...
+
+
+class Reader(Protocol):
+    """The part of `Cluster` that is needed here."""
+
+    async def read(self, ref: ObjectRef) -> Manifest | None: ...
+
+
 class Losses:
-    def __init__(self, kustomizations: WatchCache[Kustomization]) -> None:
+    def __init__(self, kustomizations: Known) -> None:
         self._kustomizations = kustomizations
 
-    async def of(self, doomed: Iterable[ObjectId], reader: Cluster | None = None) -> set[ObjectId]:
+    async def of(self, doomed: Iterable[ObjectId], reader: Reader | None = None) -> set[ObjectId]:
         """The objects and, over all steps, what they hold; `reader` also looks into releases."""
         lost, todo, releases = set[ObjectId](), list(doomed), 0
         while todo:
@@ -60,7 +74,7 @@ def _is_defined_by(id_: ObjectId, definition: str) -> bool:
     return id_.group == group and plural.startswith(id_.kind.lower()[:-1])
 
 
-async def _released(id_: ObjectId, reader: Cluster) -> Iterable[ObjectId]:
+async def _released(id_: ObjectId, reader: Reader) -> Iterable[ObjectId]:
     """Nothing where it cannot be read: then it counts as one object."""
     try:
         found = await reader.read(id_.ref(HelmRelease.api_version.partition("/")[2]))

@@ -102,6 +102,8 @@ async def test_a_slow_apply_is_shown(world: World) -> None:
     )
     second = await world.publish({"a.yaml": config_map("a", key="2")})
     await said(world, f"Detecting drift for revision {second} with a timeout of 2m0s")
+    ready = await world.condition("apps")
+    assert (ready["status"], ready["message"]) == ("Unknown", "Reconciliation in progress")
 
     await world.applied("apps", second)
 
