@@ -1,18 +1,25 @@
 """A run that takes its time says what it is doing; one that does not says only how it ended."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
+from services.kustomize.progress import Progress
 from shared.engine import Engine
 from shared.engine_messages import BuildRequest, Built
+from shared.outcomes import Marks
+from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Artifact
+from shared.run import Run
 from tests.kustomize.conftest import Folder, World, config_map, serving, tidy
 from tests.support.eventually import eventually
+from tests.support.memory_recorder import MemoryRecorder
 
 
 @dataclass
@@ -143,3 +150,30 @@ async def test_a_short_run_writes_its_status_once(world: World, files: dict[str,
 
     patches = [line for line in world.gate.seen[before:] if "kustomizations/apps/status" in line]
     assert len(patches) == 1
+
+
+async def test_a_word_that_is_being_written_is_not_overtaken_by_the_result() -> None:
+    writing, may_end, written = asyncio.Event(), asyncio.Event(), []
+
+    async def write(fields: Mapping[str, Any], marks: Marks) -> None:
+        writing.set()
+        await may_end.wait()
+        written.append(marks["Reconciling"])
+
+    apps = msgspec.convert(
+        {
+            "metadata": {"name": "apps", "namespace": "shop"},
+            "spec": {
+                "interval": "1m",
+                "prune": True,
+                "sourceRef": {"kind": "GitRepository", "name": "shop"},
+            },
+        },
+        Kustomization,
+    )
+    run = Run(apps, MemoryRecorder(), asyncio.Semaphore(), write)
+    async with Progress(run, is_moving=True).shown():
+        await writing.wait()
+        asyncio.get_running_loop().call_later(0.05, may_end.set)
+
+    assert len(written) == 1

@@ -42,8 +42,9 @@ async def test_only_its_own_namespace_is_looked_at(idle_world: World, engine: En
     async with serving(idle_world, engine, namespace="default"):
         await idle_world.publish({"a.yaml": config_map("a", key="2")})
         assert await idle_world.names_of() == set()
-        watched = [line for line in idle_world.gate.seen if "kustomizations" in line]
-        assert watched
+        watched = [line for line in idle_world.gate.seen if "watch=1" in line]
+        assert any("/kustomizations?" in line for line in watched)
+        assert any("/gitrepositories?" in line for line in watched)
         assert all("/namespaces/default/" in line for line in watched)
 
 
