@@ -113,6 +113,8 @@ func (e *Engine) dispatch(op string, line []byte) (any, error) {
 		return with(line, e.traceTree)
 	case "kustomize.build":
 		return with(line, e.build)
+	case "cel.eval":
+		return with(line, e.evaluate)
 	case "yaml.parse":
 		return with(line, e.parseYAML)
 	case "yaml.digest":

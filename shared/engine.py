@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from shared.engine_messages import (
+    Answered,
     BuildRequest,
     Built,
     EngineError,
@@ -26,6 +27,7 @@ from shared.engine_messages import (
     EngineUnavailable,
     JsonObject,
     Loaded,
+    Question,
     Rendered,
     RenderRequest,
     Snapshot,
@@ -126,6 +128,13 @@ class Engine:
         """What Built.digest would be of a build that gave these."""
         body = {"objects": objects}
         return (await self._call("yaml.digest", body, dict[str, str]))["digest"]
+
+    async def answer(self, questions: Sequence[Question]) -> list[tuple[Answered, ...]]:
+        """What CEL expressions come to: an answer to each expression of each question; of many
+        questions only the first are answered when they take long, and never none."""
+        request = {"questions": questions}
+        answer = await self._call("cel.eval", request, dict[str, list[tuple[Answered, ...]]])
+        return answer["answers"]
 
     async def render(self, request: RenderRequest) -> Rendered:
         return await self._call("helm.render", request, Rendered)

@@ -75,6 +75,23 @@ class Built(Model, frozen=True, kw_only=True):
     trace_digest: str
 
 
+class Question(Model, frozen=True, kw_only=True):
+    """Expressions about the same values. Those with `declared` variables are checked before they
+    run; without, every top-level name is looked for among the values. Without values none runs."""
+
+    expressions: tuple[str, ...]
+    declared: tuple[str, ...] = ()
+    values: JsonObject | None = None
+
+
+class Answered(Model, frozen=True, kw_only=True):
+    """`invalid`: why the text can never be evaluated; `problem`: why it could not be now."""
+
+    truth: bool | None = None
+    invalid: str = ""
+    problem: str = ""
+
+
 class ReleaseRequest(Model, frozen=True, kw_only=True):
     """`previous` is the stored release that an upgrade follows: Helm's JSON, the chart left out
     unless values are reused."""

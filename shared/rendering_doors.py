@@ -9,6 +9,7 @@ import aiohttp
 
 from shared.artifact import ArtifactCache
 from shared.bus import Bus
+from shared.cel import Expressions
 from shared.cluster.client import Cluster
 from shared.engine import Engine
 from shared.events import Recorder
@@ -25,6 +26,7 @@ class Doors(NamedTuple):
     recorder: Recorder
     artifacts: ArtifactCache
     engine: Engine
+    expressions: Expressions
     ready: asyncio.Event
 
 
@@ -51,5 +53,6 @@ async def rendering_doors(
             retries=settings.http_retry,
         ) as artifacts,
         Engine(settings.engine, readable=folder) as engine,
+        Expressions.ready(settings.engine, settings.state / "expressions") as expressions,
     ):
-        yield Doors(cluster, bus, recorder, artifacts, engine, ready)
+        yield Doors(cluster, bus, recorder, artifacts, engine, expressions, ready)

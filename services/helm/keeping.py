@@ -10,6 +10,7 @@ from services.helm.capabilities import KnownCapabilities
 from services.helm.chart import Charts
 from services.helm.digests import ReleaseDigests
 from services.helm.names import FIELD_MANAGER
+from services.helm.other_dependencies import Dependencies
 from services.helm.reconciler import HelmReleaseReconciler
 from services.helm.release_secret import SECRET
 from services.helm.seen import SeenVersions
@@ -23,7 +24,9 @@ from shared.cluster.ownership import HELM_GROUP, Ownership
 from shared.cluster.watch_cache import Selection, WatchCache, watch_kind, watch_metadata
 from shared.controller import Controller, Options
 from shared.engine import Engine
+from shared.ready_watch import ReadyWatch
 from shared.resources.helm import HelmRelease
+from shared.resources.meta import NamespacedName
 from shared.resources.source import HelmChart
 from shared.run import Recorder
 from shared.status import WATCHED
@@ -59,7 +62,15 @@ async def keeping_releases(means: Means) -> AsyncIterator[Keeping]:
     records = await _metadata(cluster, SECRET, "owner=helm")
     configuration = [await _metadata(cluster, kind, WATCHED) for kind in (SECRET, CONFIG_MAP)]
     seen = SeenVersions()
-    async with _applying(cluster) as objects:
+
+    def woken(waiting: NamespacedName) -> None:
+        controller.look_at(waiting)
+
+    def changed(before: HelmRelease | None, after: HelmRelease | None) -> None:
+        if before is not None and after is None:
+            others.forget(before.key)
+
+    async with _applying(cluster) as objects, ReadyWatch.running(objects.watches, woken) as others:
         tools = Tools(
             engine=means.engine,
             objects=objects,
@@ -71,11 +82,13 @@ async def keeping_releases(means: Means) -> AsyncIterator[Keeping]:
             now=now,
         )
         kept = Charts(cluster, charts, cross_namespace=means.cross_namespace)
-        reconciler = HelmReleaseReconciler(cluster, tools, kept)
+        needed = Dependencies(cluster, releases, others, means.cross_namespace)
+        reconciler = HelmReleaseReconciler(cluster, tools, kept, needed)
         options = Options(NAME, FIELD_MANAGER, concurrent=means.concurrent)
         controller = Controller(cluster, releases, HelmRelease, reconciler, means.recorder, options)
         controller.also_when(charts, referrers.of_chart)
         controller.also_when(releases, referrers.waiting_for(releases))
+        releases.on_change(changed)
         controller.also_when(records, seen.changed)
         for cache in configuration:
             controller.also_when(cache, referrers.of_configuration(releases))

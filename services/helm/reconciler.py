@@ -4,7 +4,6 @@ Read `reconcile` first: it is the whole story, a line per phase. A release that 
 makes no request: chart, dependencies and records are known from watches, digests from memory.
 """
 
-from services.helm import dependencies
 from services.helm.attempt import Attempt
 from services.helm.chart import Charts, announced_name, ready_artifact
 from services.helm.convergence import bring_about, in_sync
@@ -12,6 +11,7 @@ from services.helm.digests import of_common_metadata
 from services.helm.farewell import depart, is_identity_gone, leave_old_target, recorded_identity
 from services.helm.names import identity_of
 from services.helm.observe import Wanted
+from services.helm.other_dependencies import Dependencies
 from services.helm.record import Record
 from services.helm.run_requests import requests_of
 from services.helm.served import require_served
@@ -27,15 +27,18 @@ from shared.run import Run
 
 
 class HelmReleaseReconciler:
-    def __init__(self, cluster: Cluster, tools: Tools, charts: Charts) -> None:
+    def __init__(
+        self, cluster: Cluster, tools: Tools, charts: Charts, dependencies: Dependencies
+    ) -> None:
         self._cluster = cluster
         self._tools = tools
         self._charts = charts
+        self._dependencies = dependencies
 
     async def reconcile(self, release: HelmRelease, run: Run) -> Done:
         require_served(release)
         chart = await self._charts.requested(release, run)
-        dependencies.require_ready(release, self._tools.releases)
+        await self._dependencies.require(release, self._speaking_for(release), run)
         artifact = ready_artifact(chart)
         values = await composed_values(release, self._cluster.read)
         wanted = await self._wanted(release, chart, artifact, values)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from services.helm.dependencies import Releases, dependents_of, newly_ready
 from services.helm.names import origin_of
 from shared.cluster.objects import Manifest
+from shared.dependencies import is_reannotated
 from shared.resources.helm import HelmRelease
 from shared.resources.meta import NamespacedName
 from shared.resources.source import HelmChart
@@ -42,10 +43,12 @@ def of_configuration(
 def waiting_for(
     releases: Releases,
 ) -> Callable[[HelmRelease | None, HelmRelease | None], Iterable[NamespacedName]]:
-    """Releases that depend on one that has just become ready."""
+    """Releases that depend on one that has just become ready, and one that now needs others."""
 
     def affected(before: HelmRelease | None, after: HelmRelease | None) -> Iterable[NamespacedName]:
         ready = after is not None and newly_ready(before, after)
+        if after is not None and is_reannotated(before, after):
+            return [after.key]
         return dependents_of(after.key, releases) if after is not None and ready else []
 
     return affected

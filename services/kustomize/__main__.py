@@ -22,6 +22,7 @@ async def start(settings: Settings) -> None:
             cluster=doors.cluster,
             recorder=doors.recorder,
             engine=doors.engine,
+            expressions=doors.expressions,
             artifacts=doors.artifacts,
             policy=Policy.of(settings),
         )

@@ -1,27 +1,44 @@
-"""`spec.dependsOn`: what must be ready first, answered by the watch cache the moment it is.
+"""`spec.dependsOn` and our annotation: what must be ready first, known the moment it is.
 
 A dependency that is about to become ready (it works on the same commit) is waited for a moment
 before the run gives up, so that a chain does not turn unready, link by link, with every commit.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Any
 
+from services.kustomize.dependency_order import Lookup, dependencies_of
+from services.kustomize.identity import identity_of
+from services.kustomize.policy import Policy
 from services.kustomize.referrers import Referrers
 from services.kustomize.source_ref import source_of
+from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache
 from shared.conditions import READY, find, is_true
+from shared.dependencies import (
+    DependencyRef,
+    annotated,
+    circle_of,
+    is_reannotated,
+    require_reachable,
+    told_circle,
+)
 from shared.durations import format_duration
 from shared.outcomes import Stalled, Waiting
-from shared.pace import STEADY
+from shared.ready_expressions import ReadyExpressions
+from shared.ready_watch import ReadyWatch
+from shared.resources.helm import HelmRelease
 from shared.resources.kustomize import Kustomization
-from shared.resources.meta import Artifact, NamespacedName
+from shared.resources.meta import Artifact, NamespacedName, Resource
 from shared.run import Run
 
 GRACE = 2.0
 TOLD = "Dependencies do not meet ready condition, retrying in {}"
+# Who cuts a circle through another kind is not seen by all of it.
+LOOK_AGAIN = timedelta(seconds=30)
 
 
 class DependencyNotReady(Waiting):
@@ -32,33 +49,41 @@ class DependencyCycle(Stalled):
     reason = "DependencyNotReady"
 
 
-class Lookup(Protocol):
-    def get(self, key: NamespacedName) -> Kustomization | None: ...
+@dataclass(frozen=True)
+class Judges:
+    """Who knows of what our own watch does not show."""
+
+    cluster: Cluster
+    expressions: ReadyExpressions
+    others: ReadyWatch
 
 
 class Dependencies:
     def __init__(
         self,
         cache: WatchCache[Kustomization],
+        judges: Judges,
+        policy: Policy,
         grace: float = GRACE,
-        *,
-        requeue: timedelta = STEADY.waiting,
     ) -> None:
-        self._told = TOLD.format(format_duration(requeue))
+        self._told = TOLD.format(format_duration(policy.pace.waiting))
         self._cache = cache
+        self._judges = judges
+        self._policy = policy
         self._grace = grace
         self._dependents = Referrers(cache, dependencies_of)
         self._waiting: dict[NamespacedName, asyncio.Event] = {}
         cache.on_change(self._changed)
 
     async def require(self, kustomization: Kustomization, artifact: Artifact, run: Run) -> None:
-        """Raises DependencyNotReady, or DependencyCycle with the names of a circle."""
-        problem = unmet(kustomization, artifact, self._cache)
+        """Raises DependencyNotReady, or Stalled for what can never be: a circle, a bad expression,
+        what must not be referred to."""
+        require_reachable(kustomization, cross_namespace=self._policy.cross_namespace)
+        await self._judges.expressions.require_valid(kustomization)
+        problem = await self._first_look(kustomization, artifact, run)
         if problem is None:
             return
-        if circle := cycle_of(kustomization, self._cache):
-            names = " -> ".join(map(str, circle))
-            raise DependencyCycle(f"dependency cycle, none of these can ever be ready: {names}")
+        await self._require_no_circle(kustomization)
         async with run.idle():
             problem = await self._until_met(kustomization, artifact)
         if problem is not None:
@@ -72,37 +97,118 @@ class Dependencies:
     ) -> Iterable[NamespacedName]:
         """Whom to look at because of this change; who is being waited with knows already."""
         changed = after or before
-        if changed is None or _readiness(before) == _readiness(after):
+        if changed is None:
             return ()
-        return [key for key in self._dependents.of(changed.key) if key not in self._waiting]
+        moved = _readiness(before) != _readiness(after)
+        itself = [changed.key] if is_reannotated(before, after) else []
+        return itself + [
+            key
+            for key in self._dependents.of(changed.key)
+            if key not in self._waiting and (moved or self._is_held_by_expression(key))
+        ]
+
+    def woken(self, key: NamespacedName, look_at: Callable[[NamespacedName], None]) -> None:
+        """An object of another kind that this one waits for has changed."""
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            look_at(key)
+        else:
+            waiting.set()
+
+    async def _first_look(
+        self, kustomization: Kustomization, artifact: Artifact, run: Run
+    ) -> str | None:
+        """A kind that cannot be listed holds up nobody else."""
+        if not annotated(kustomization):
+            return await self._unmet(kustomization, artifact)
+        async with run.idle():
+            return await self._unmet(kustomization, artifact)
+
+    async def _unmet(self, kustomization: Kustomization, artifact: Artifact) -> str | None:
+        additive = self._policy.additive_ready_expr
+        return (
+            unmet(kustomization, artifact, self._cache, additive=additive)
+            or await self._unmet_expression(kustomization)
+            or await self._judges.others.problem(
+                kustomization.key,
+                identity_of(kustomization, self._judges.cluster),
+                annotated(kustomization),
+            )
+        )
+
+    async def _unmet_expression(self, kustomization: Kustomization) -> str | None:
+        references = kustomization.spec.depends_on
+        for key, reference in zip(dependencies_of(kustomization), references, strict=True):
+            dependency = self._cache.get(key)
+            if dependency is None or not reference.ready_expr:
+                continue
+            problem = await self._judges.expressions.problem(kustomization, dependency, reference)
+            if problem is not None:
+                return problem
+        return None
 
     async def _until_met(self, kustomization: Kustomization, artifact: Artifact) -> str | None:
         changed = self._waiting[kustomization.key] = asyncio.Event()
         deadline = asyncio.get_running_loop().time() + self._grace
         try:
             async with asyncio.timeout_at(deadline):
-                while unmet(kustomization, artifact, self._cache):
+                while await self._unmet(kustomization, artifact):
                     await changed.wait()
                     changed.clear()
         except TimeoutError:
             pass
         finally:
             del self._waiting[kustomization.key]
-        return unmet(kustomization, artifact, self._cache)
+        return await self._unmet(kustomization, artifact)
+
+    async def _require_no_circle(self, kustomization: Kustomization) -> None:
+        circle = await circle_of(kustomization, self._looked_up)
+        if circle:
+            one_kind = {ref.kind for ref in circle} == {Kustomization.kind}
+            raise DependencyCycle(
+                f"dependency cycle, none of these can ever be ready: {told_circle(circle)}",
+                retry_after=None if one_kind else LOOK_AGAIN,
+            )
+
+    async def _looked_up(self, ref: DependencyRef) -> Resource[Any, Any] | None:
+        if (ref.group, ref.kind) == Kustomization.group_kind():
+            return self._cache.get(ref.key)
+        if (ref.group, ref.kind) == HelmRelease.group_kind():
+            return await self._judges.cluster.get(HelmRelease, ref.key)
+        return None
+
+    def _is_held_by_expression(self, key: NamespacedName) -> bool:
+        held = self._cache.get(key)
+        if held is None or not any(each.ready_expr for each in held.spec.depends_on):
+            return False
+        ready = find(held.status.conditions, READY)
+        return ready is not None and ready.reason == DependencyNotReady.reason
 
     def _changed(self, before: Kustomization | None, after: Kustomization | None) -> None:
         changed = after or before
-        if changed is not None and self._waiting:
+        if changed is None:
+            return
+        if after is None:
+            self._judges.others.forget(changed.key)
+        if self._waiting:
             for key in self._dependents.of(changed.key) & self._waiting.keys():
                 self._waiting[key].set()
 
 
-def unmet(kustomization: Kustomization, artifact: Artifact, cache: Lookup) -> str | None:
-    """The first dependency that is not ready, in words; None when all are."""
-    for key in dependencies_of(kustomization):
+def unmet(
+    kustomization: Kustomization, artifact: Artifact, cache: Lookup, *, additive: bool = False
+) -> str | None:
+    """The first dependency that is not ready, in words; None when all are.
+
+    An expression stands in for the checks of what is there, unless it is `additive` to them.
+    """
+    references = kustomization.spec.depends_on
+    for key, reference in zip(dependencies_of(kustomization), references, strict=True):
         dependency = cache.get(key)
         if dependency is None:
             return f"dependency '{key}' not found"
+        if reference.ready_expr and not additive:
+            continue
         if not is_ready(dependency):
             return f"dependency '{key}' is not ready"
         same_source = source_of(dependency) == source_of(kustomization)
@@ -115,62 +221,6 @@ def is_ready(kustomization: Kustomization) -> bool:
     status = kustomization.status
     is_observed = status.observed_generation == kustomization.metadata.generation
     return is_observed and is_true(status.conditions, READY)
-
-
-def dependencies_of(kustomization: Kustomization) -> list[NamespacedName]:
-    return [
-        NamespacedName(each.namespace or kustomization.metadata.namespace, each.name)
-        for each in kustomization.spec.depends_on
-    ]
-
-
-def cycle_of(kustomization: Kustomization, cache: Lookup) -> list[NamespacedName]:
-    """A way from the Kustomization back to itself; empty when there is none."""
-    start = kustomization.key
-    came_from: dict[NamespacedName, NamespacedName] = {}
-    todo = [start]
-    while todo:
-        key = todo.pop()
-        node = cache.get(key) if key != start else kustomization
-        for target in dependencies_of(node) if node else ():
-            if target == start:
-                return [start, *reversed(list(_way_back(key, came_from, start))), start]
-            if target not in came_from:
-                came_from[target] = key
-                todo.append(target)
-    return []
-
-
-def _way_back(
-    key: NamespacedName, came_from: dict[NamespacedName, NamespacedName], start: NamespacedName
-) -> Iterator[NamespacedName]:
-    while key != start:
-        yield key
-        key = came_from[key]
-
-
-def in_dependency_order(keys: Iterable[NamespacedName], cache: Lookup) -> list[NamespacedName]:
-    """Every name once, after those of the same set that it depends on; cycles do no harm."""
-    chosen, entered = set(keys), set[NamespacedName]()
-    order: list[NamespacedName] = []
-    for root in sorted(chosen):
-        path = [] if root in entered else [(root, _ahead(root, cache))]
-        entered.add(root)
-        while path:
-            key, ahead = path[-1]
-            target = next((each for each in ahead if each in chosen and each not in entered), None)
-            if target is None:
-                order.append(key)
-                path.pop()
-            else:
-                entered.add(target)
-                path.append((target, _ahead(target, cache)))
-    return order
-
-
-def _ahead(key: NamespacedName, cache: Lookup) -> Iterator[NamespacedName]:
-    kustomization = cache.get(key)
-    return iter(dependencies_of(kustomization) if kustomization else ())
 
 
 def _readiness(kustomization: Kustomization | None) -> tuple[object, ...]:

@@ -5,6 +5,7 @@ right at once, and a newer revision or spec ends the wait, because it may be wha
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from services.kustomize.attempt import Attempt
@@ -12,13 +13,15 @@ from services.kustomize.nudges import Nudges
 from services.kustomize.plan import Plan
 from services.kustomize.source import Sources
 from services.kustomize.source_ref import source_of
+from shared.cel import Asks
 from shared.cluster.changes import ChangeSet
-from shared.cluster.health import Check, HealthWatch, Unhealthy
+from shared.cluster.health import Check, HealthWatch, Manner, Unhealthy
 from shared.cluster.inventory import ObjectId
 from shared.cluster.objects import ObjectRef
 from shared.cluster.watch_cache import WatchCache
 from shared.conditions import PROGRESSING, find
 from shared.durations import format_duration
+from shared.health_expressions import HealthExpressions
 from shared.outcomes import ConditionMark, Unfinished, Waiting
 from shared.resources.kustomize import Kustomization
 
@@ -30,18 +33,18 @@ class HealthCheckCanceled(Waiting):
     reason = "HealthCheckCanceled"
 
 
+@dataclass(frozen=True, kw_only=True)
 class HealthChecks:
-    def __init__(
-        self,
-        health: HealthWatch,
-        kustomizations: WatchCache[Kustomization],
-        sources: Sources,
-        nudges: Nudges,
-    ) -> None:
-        self._health = health
-        self._kustomizations = kustomizations
-        self._sources = sources
-        self._nudges = nudges
+    health: HealthWatch
+    kustomizations: WatchCache[Kustomization]
+    sources: Sources
+    nudges: Nudges
+    expressions: Asks
+    fail_fast: bool = True
+
+    async def require_usable(self, kustomization: Kustomization) -> None:
+        """Raises InvalidExpression: such a spec can never be healthy."""
+        await self._reader_of(kustomization).require_valid()
 
     async def require(
         self,
@@ -73,22 +76,30 @@ class HealthChecks:
         changes: ChangeSet,
         correct: Callable[[], Awaitable[ChangeSet]],
     ) -> None:
-        with self._nudges.listening(attempt.kustomization.key) as nudge:
+        manner = Manner(self._reader_of(attempt.kustomization), self.fail_fast)
+        with self.nudges.listening(attempt.kustomization.key) as nudge:
             async with attempt.run.idle():
-                while not await self._health.wait(
-                    attempt.cluster, checks_of(attempt, plan, changes), attempt.left, nudge
+                while not await self.health.wait(
+                    attempt.cluster,
+                    checks_of(attempt, plan, changes),
+                    attempt.left,
+                    nudge,
+                    manner,
                 ):
                     self._require_current(attempt)
                     changes.extend(await correct())
 
+    def _reader_of(self, kustomization: Kustomization) -> HealthExpressions:
+        return HealthExpressions(kustomization.spec.health_check_exprs, self.expressions)
+
     def _require_current(self, attempt: Attempt) -> None:
         """Raises HealthCheckCanceled when this attempt is out of date."""
         then = attempt.kustomization
-        now = self._kustomizations.get(then.key)
+        now = self.kustomizations.get(then.key)
         if now is None or now.spec.suspend or mark_of(now) != mark_of(then):
             raise _canceled(attempt, f"{then.kind}/{then.key}")
         try:
-            artifact = self._sources.artifact_of(now)
+            artifact = self.sources.artifact_of(now)
         except Unfinished:
             return  # what happens to the source does not make these objects any less healthy
         if (artifact.revision, artifact.digest) != (attempt.revision, attempt.artifact.digest):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from services.kustomize.annotations import whose_wishes_changed
 from services.kustomize.brake import Brake
 from services.kustomize.build import Planner
-from services.kustomize.depends_on import Dependencies
+from services.kustomize.depends_on import Dependencies, Judges
 from services.kustomize.finalization import Finalization
 from services.kustomize.handover import Handover
 from services.kustomize.health_checks import HealthChecks, mark_of
@@ -23,8 +23,10 @@ from services.kustomize.watched_configuration import WatchedConfiguration
 from shared.cluster.applied import Drift
 from shared.cluster.apply_engine import ApplyEngine
 from shared.controller import Controller, Options
+from shared.ready_expressions import ReadyExpressions
+from shared.ready_watch import ReadyWatch
 from shared.resources.kustomize import Kustomization
-from shared.resources.meta import Resource
+from shared.resources.meta import NamespacedName, Resource
 
 NAME = "kustomize-controller"
 STATUS_MANAGER = "gotk-kustomize-controller"
@@ -48,15 +50,19 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
         controller.look_at(drift.owner)
         nudges.nudge(drift.owner)
 
+    def woken(waiting: NamespacedName) -> None:
+        dependencies.woken(waiting, controller.look_at)
+
     running = ApplyEngine.running(means.cluster, OWNERSHIP, NAME, drifted, means.now)
-    async with running as objects:
+    async with running as objects, ReadyWatch.running(objects.watches, woken) as others:
         sources = Sources(
             caches.sources,
             caches.kustomizations,
             no_cross_namespace=not policy.cross_namespace,
             requeue=policy.pace.waiting,
         )
-        dependencies = Dependencies(caches.kustomizations, requeue=policy.pace.waiting)
+        judges = Judges(means.cluster, ReadyExpressions(means.cluster, means.expressions), others)
+        dependencies = Dependencies(caches.kustomizations, judges, policy)
         planner = Planner(
             means.engine, means.artifacts, means.cluster, strict=policy.strict_substitution
         )
@@ -67,7 +73,14 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
             dependencies=dependencies,
             planner=planner,
             objects=objects,
-            health=HealthChecks(objects.health, caches.kustomizations, sources, nudges),
+            health=HealthChecks(
+                health=objects.health,
+                kustomizations=caches.kustomizations,
+                sources=sources,
+                nudges=nudges,
+                expressions=means.expressions,
+                fail_fast=policy.fail_fast,
+            ),
             handover=handover,
             brake=Brake(Losses(caches.kustomizations), policy.prune_limit),
             finalization=Finalization(means.cluster, objects, handover),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from services.kustomize.build import Artifacts, Engine
 from services.kustomize.policy import Policy
 from services.kustomize.watched_configuration import CONFIGURATION
+from shared.cel import Asks
 from shared.clock import Now, now
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Manifest
@@ -23,6 +24,7 @@ class Means:
     cluster: Cluster
     recorder: Recorder
     engine: Engine
+    expressions: Asks
     artifacts: Artifacts
     policy: Policy = field(default_factory=Policy)
     now: Now = now

@@ -25,10 +25,13 @@ class Policy:
     namespace: str = ""  # the only one that is looked at, or all of them
     labels: str = ""  # of Kustomizations that are ours to reconcile
     watched_configuration: str = WATCHED  # ConfigMaps and Secrets with these labels; empty: none
+    additive_ready_expr: bool = False  # beside the built-in check of a dependency, not for it
+    fail_fast: bool = True
     sources: tuple[type[Resource[Any, Any]], ...] = SOURCES
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
+        gates = settings.feature_gates
         return cls(
             concurrent=settings.concurrent or CONCURRENT,
             cross_namespace=not settings.no_cross_namespace_refs,
@@ -39,6 +42,8 @@ class Policy:
             watched_configuration=""
             if "DisableConfigWatchers" in settings.open_gates
             else settings.watch_configs_label_selector,
-            strict_substitution=settings.feature_gates.get("StrictPostBuildSubstitutions", True),
-            sources=SOURCES if settings.feature_gates.get("ExternalArtifact", True) else FETCHED,
+            strict_substitution=gates.get("StrictPostBuildSubstitutions", True),
+            additive_ready_expr=gates.get("AdditiveCELDependencyCheck", False),
+            fail_fast=not gates.get("DisableFailFastBehavior", False),
+            sources=SOURCES if gates.get("ExternalArtifact", True) else FETCHED,
         )

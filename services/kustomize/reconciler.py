@@ -61,6 +61,7 @@ class KustomizationReconciler:
 
     async def reconcile(self, kustomization: Kustomization, run: Run) -> Done:
         require_usable(kustomization)
+        await self.health.require_usable(kustomization)
         artifact = self.sources.artifact_of(kustomization)
         await self.dependencies.require(kustomization, artifact, run)
         attempt = self._attempt(kustomization, artifact, run)

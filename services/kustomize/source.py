@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from services.kustomize.depends_on import in_dependency_order
+from services.kustomize.dependency_order import in_dependency_order
 from services.kustomize.referrers import Referrers
 from services.kustomize.source_ref import SourceRef, source_of
 from shared.cluster.watch_cache import WatchCache

@@ -29,6 +29,7 @@ class ApplyEngine:
     applier: Applier
     drift: DriftWatch
     health: HealthWatch
+    watches: StatusWatches
 
     @classmethod
     @asynccontextmanager
@@ -47,7 +48,7 @@ class ApplyEngine:
             StatusWatches(clock).running() as watches,
         ):
             health = HealthWatch(watches, ownership.name_label, clock)
-            yield cls(ownership, Applier(reader, drift, health), drift, health)
+            yield cls(ownership, Applier(reader, drift, health), drift, health, watches)
 
     def pruner(self, cluster: Cluster, owner: NamespacedName) -> Pruner:
         return Pruner(cluster, labelled(self.ownership, owner))

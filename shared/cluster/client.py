@@ -111,6 +111,10 @@ class Cluster:
     async def resource_of(self, gvk: Gvk) -> ResourceType:
         return await self.discovery.resource_of(gvk)
 
+    async def preferred(self, group: str, kind: str) -> ResourceType:
+        """The kind in the version that the API server prefers; raises UnknownKind."""
+        return await self.discovery.preferred(group, kind)
+
     async def read(self, ref: ObjectRef) -> Manifest | None:
         try:
             return await self._json("GET", await self._path(ref))

@@ -58,6 +58,15 @@ class Discovery:
             )
         return found
 
+    async def preferred(self, group: str, kind: str) -> ResourceType:
+        """The kind in the version that the API server names first; raises UnknownKind."""
+        if self.version_of(group, kind) is None:
+            await self._read_again()
+        found = self.version_of(group, kind)
+        if found is None:
+            raise UnknownKind(f"no kind {kind} in group '{group}' is served by this cluster")
+        return self._kinds[found]
+
     async def api_versions(self) -> frozenset[str]:
         """Every served `group/version` and `group/version/Kind`, as Helm's capabilities want."""
         if not self._kinds:

@@ -5,11 +5,11 @@ by existing need no watch at all. The first object that has failed for good ends
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from shared.clock import Now
 from shared.cluster.client import Cluster
@@ -21,7 +21,7 @@ from shared.cluster.kstatus import (
     is_ready_by_existing,
     status_of,
 )
-from shared.cluster.objects import Manifest, ObjectRef
+from shared.cluster.objects import Gvk, Manifest, ObjectRef
 from shared.cluster.status_watch import Place, Seen, StatusWatches
 from shared.cluster.watch_cache import Selection, WatchCache
 from shared.durations import format_duration
@@ -31,6 +31,7 @@ from shared.outcomes import Failed
 LOOK_AGAIN = 5.0
 REASONS_SHOWN = 3
 _UNSEEN = ObjectStatus("InProgress", "its state is not known yet")
+_UNREAD = ObjectStatus("InProgress", "its health expressions have not been evaluated yet")
 _UNLISTED = ObjectStatus("Unknown", "its kind cannot be listed")
 
 
@@ -70,6 +71,28 @@ class Nudge:
         self.changed.set()
 
 
+class Reader(Protocol):
+    """How users read the health of some kinds, in place of the rules that hold for all."""
+
+    def reads(self, gvk: Gvk) -> bool: ...
+
+    async def statuses(self, manifests: Sequence[Manifest]) -> list[ObjectStatus]: ...
+
+
+class Manner(NamedTuple):
+    """How to wait. Without `fail_fast` one that has failed may still recover while others are in
+    progress."""
+
+    reader: Reader | None = None
+    fail_fast: bool = True
+
+    def reader_of(self, gvk: Gvk) -> Reader | None:
+        return self.reader if self.reader is not None and self.reader.reads(gvk) else None
+
+
+DEFAULT_MANNER = Manner()
+
+
 class HealthWatch:
     """`labels` selects what is ours, of whatever owner."""
 
@@ -84,20 +107,24 @@ class HealthWatch:
         checks: Iterable[Check],
         within: timedelta,
         nudge: Nudge | None = None,
+        manner: Manner = DEFAULT_MANNER,
     ) -> bool:
         """True when all are current, False as soon as somebody nudges; raises Unhealthy."""
-        vigil = _Vigil(cluster, self._now, nudge or Nudge())
+        vigil = _Vigil(cluster, self._now, nudge or Nudge(), manner.fail_fast)
         places: dict[Place, list[Check]] = {}
         for check in checks:
-            if not self._is_settled(check):
-                place = Place(cluster, check.ref.gvk, check.selection(self._labels))
+            reader = manner.reader_of(check.ref.gvk)
+            if reader or not self._is_settled(check):
+                selection = check.selection(self._labels)
+                place = Place(cluster, check.ref.gvk, selection, whole=reader is not None)
                 places.setdefault(place, []).append(check)
         async with AsyncExitStack() as stack:
             for place, unsettled in places.items():
                 keys = [check.ref.key for check in unsettled]
                 following = self._watches.following(place, keys, vigil.nudge.changed)
                 cache = await stack.enter_async_context(following)
-                vigil.pending += (_Pending(check, cache) for check in unsettled)
+                reader = manner.reader_of(place.gvk)
+                vigil.pending += (_Pending(check, cache, reader) for check in unsettled)
             return await vigil.keep(within)
 
     def _is_settled(self, check: Check) -> bool:
@@ -115,7 +142,9 @@ class HealthWatch:
 class _Pending:
     check: Check
     cache: WatchCache[Seen]
+    reader: Reader | None = None
     seen: Seen | None = None
+    judged: tuple[int, ObjectStatus] = (-1, _UNREAD)  # by the reader: of which version
     failing_pod: ObjectStatus | None = None
 
     def status(self) -> ObjectStatus:
@@ -127,9 +156,19 @@ class _Pending:
         if now_seen.version < self.check.version:
             return _UNSEEN
         self.seen = now_seen
+        if self.reader is not None:
+            version, status = self.judged
+            return status if version == now_seen.version else _UNREAD
         if self.failing_pod is not None and now_seen.status.state == "InProgress":
             return self.failing_pod
         return now_seen.status
+
+    def unjudged(self) -> Seen | None:
+        """What the reader has to look at."""
+        seen = self.cache.get(self.check.ref.key) if self.reader else None
+        if seen is None or seen.version == self.judged[0] or seen.version < self.check.version:
+            return None
+        return seen
 
     def _absent(self) -> ObjectStatus:
         before = self.seen.manifest if self.seen else self.check.answer
@@ -139,11 +178,12 @@ class _Pending:
 
 
 class _Vigil:
-    def __init__(self, cluster: Cluster, now: Now, nudge: Nudge) -> None:
+    def __init__(self, cluster: Cluster, now: Now, nudge: Nudge, fail_fast: bool) -> None:
         self.pending: list[_Pending] = []
         self.nudge = nudge
         self._cluster = cluster
         self._now = now
+        self._fail_fast = fail_fast
 
     async def keep(self, within: timedelta) -> bool:
         loop = asyncio.get_running_loop()
@@ -151,6 +191,7 @@ class _Vigil:
         deadline, look_again = started + within.total_seconds(), started + pause
         while not self.nudge.asked:
             self.nudge.changed.clear()
+            await self._judge()
             self._settle(started)
             if not self.pending:
                 return True
@@ -165,10 +206,22 @@ class _Vigil:
         self.nudge.asked = False
         return False
 
+    async def _judge(self) -> None:
+        """Have expressions evaluated over what has changed."""
+        changed = [(each, seen) for each in self.pending if (seen := each.unjudged())]
+        if not changed:
+            return
+        reader = next(each.reader for each, _ in changed if each.reader)
+        statuses = await reader.statuses([seen.manifest or {} for _, seen in changed])
+        for (each, seen), status in zip(changed, statuses, strict=True):
+            each.judged = seen.version, status
+
     def _settle(self, started: float) -> None:
-        """Drop what is current."""
+        """Drop what is current; raise for what has failed, or, without haste, when all has."""
         statuses = [(each, each.status()) for each in self.pending]
-        if any(status.state == "Failed" for _, status in statuses):
+        states = [status.state for _, status in statuses if status.state != "Current"]
+        hopeless = any if self._fail_fast else all
+        if states and hopeless(state == "Failed" for state in states):
             raise self._unhealthy(started, "failed early due to stalled resources")
         self.pending = [each for each, status in statuses if status.state != "Current"]
 
@@ -176,7 +229,7 @@ class _Vigil:
         """What no event tells: time that has passed, and pods that will never run."""
         for each in self.pending:
             manifest = each.seen.manifest if each.seen else None
-            if manifest is None or each.seen is None:
+            if manifest is None or each.seen is None or each.reader is not None:
                 continue
             status = status_of(manifest, self._now())
             each.seen = each.seen._replace(status=status)

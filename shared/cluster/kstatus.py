@@ -60,6 +60,17 @@ def is_ready_by_existing(group: str, kind: str) -> bool:
     return (group, kind) in _READY_BY_EXISTING
 
 
+def readiness_of(manifest: Manifest, now: datetime) -> ObjectStatus:
+    """As `status_of`; but what says how it is by a condition Ready has to have said so."""
+    status = status_of(manifest, now)
+    group = manifest["apiVersion"].rpartition("/")[0]
+    kind = (group, manifest["kind"])
+    speaks_by_ready = kind not in _RULES and kind not in _READY_BY_EXISTING and kind != ("", "Pod")
+    if status.state == "Current" and speaks_by_ready and "Ready" not in _conditions(manifest):
+        return _waiting("it has no condition Ready yet")
+    return status
+
+
 def status_of(manifest: Manifest, now: datetime) -> ObjectStatus:
     """Never raises: an object that breaks the shape of its kind is Unknown."""
     try:

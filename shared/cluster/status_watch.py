@@ -5,9 +5,10 @@ can still change without an event.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -31,11 +32,16 @@ class Seen(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What one watch covers, and as whom."""
+    """What one watch covers, as whom, and how the state of an object is read there.
+
+    `whole`: objects are kept even when their state is final.
+    """
 
     cluster: Cluster
     gvk: Gvk
     selection: Selection
+    read: Callable[[Manifest, datetime], ObjectStatus] = status_of
+    whole: bool = False
 
 
 @dataclass(eq=False)
@@ -91,7 +97,7 @@ class StatusWatches:
         cache = WatchCache(
             place.cluster,
             kind.collection(place.selection.namespace),
-            lambda raw: self._seen(raw, place.gvk),
+            lambda raw: self._seen(raw, place),
             lambda seen: (seen.key, str(seen.version)),
             selection=place.selection,
         )
@@ -113,16 +119,16 @@ class StatusWatches:
                 watched.closing.cancel()
             watched.task.cancel()
 
-    def _seen(self, raw: msgspec.Raw, gvk: Gvk) -> Seen:
+    def _seen(self, raw: msgspec.Raw, place: Place) -> Seen:
         # Items of a list come without apiVersion and kind.
         manifest = orjson.loads(memoryview(raw))
-        manifest |= {"apiVersion": gvk.api_version, "kind": gvk.kind}
-        metadata, status = manifest["metadata"], status_of(manifest, self._now())
+        manifest |= {"apiVersion": place.gvk.api_version, "kind": place.gvk.kind}
+        metadata, status = manifest["metadata"], place.read(manifest, self._now())
         return Seen(
             NamespacedName(metadata.get("namespace", ""), metadata["name"]),
             int(metadata["resourceVersion"]),
             status,
-            None if status.state in ("Current", "Failed") else manifest,
+            manifest if place.whole or status.state not in ("Current", "Failed") else None,
         )
 
 

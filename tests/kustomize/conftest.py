@@ -18,6 +18,7 @@ from services.kustomize.keeping import keeping_kustomizations
 from services.kustomize.means import Means
 from services.kustomize.policy import Policy
 from shared.archive import Entry, pack
+from shared.cel import Expressions
 from shared.cluster.client import Cluster
 from shared.cluster.objects import Gvk, Manifest, ObjectRef
 from shared.engine import Engine
@@ -206,11 +207,15 @@ async def engine(folder: Folder) -> AsyncIterator[Engine]:
 async def serving(world: World, engine: Engine, **decided: Any) -> AsyncIterator[None]:
     """The service at work, with an empty memory; `decided` are fields of its Policy."""
     kubeconfig = world.folder.path.parent / f"kubeconfig-{world.namespace}"
-    async with Cluster.connect(kubeconfig, agent="kustomize-controller") as cluster:
+    async with (
+        Cluster.connect(kubeconfig, agent="kustomize-controller") as cluster,
+        Expressions.ready(binary("engine"), world.folder.path.parent / "none") as expressions,
+    ):
         means = Means(
             cluster=cluster,
             recorder=world.recorder,
             engine=engine,
+            expressions=expressions,
             artifacts=world.folder,
             policy=Policy(**decided),
         )

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from services.kustomize.depends_on import cycle_of, in_dependency_order, unmet
+from services.kustomize.dependency_order import in_dependency_order
+from services.kustomize.depends_on import unmet
+from shared.dependencies import DependencyRef, circle_of
 from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Artifact, Condition, NamespacedName
 from tests.kustomize.conftest import World, config_map
@@ -86,12 +88,15 @@ def test_a_dependency_of_another_source_may_be_at_any_revision() -> None:
     ],
     ids=["itself", "two", "three", "not its own", "none"],
 )
-def test_a_circle_is_named(others: dict[str, list[str]], circle: list[str]) -> None:
+async def test_a_circle_is_named(others: dict[str, list[str]], circle: list[str]) -> None:
     known = world_of(*(a_kustomization(name, *targets) for name, targets in others.items()))
 
-    found = cycle_of(a_kustomization("a", *others["a"]), known)
+    async def lookup(ref: DependencyRef) -> Kustomization | None:
+        return known.get(ref.key)
 
-    assert [key.name for key in found] == circle
+    found = await circle_of(a_kustomization("a", *others["a"]), lookup)
+
+    assert [ref.name for ref in found] == circle
 
 
 def test_dependencies_come_before_those_who_depend_on_them() -> None:

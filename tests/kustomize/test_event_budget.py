@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from penstock.toolchain import binary
 from services.kustomize.keeping import keeping_kustomizations
 from services.kustomize.means import Means
+from shared.cel import Expressions
 from shared.cluster.client import Cluster
 from shared.engine import Engine
 from shared.events import Recorder
@@ -23,8 +25,15 @@ async def serving_with_events(world: World, engine: Engine) -> AsyncIterator[Non
     async with (
         Cluster.connect(kubeconfig, agent="kustomize-controller") as cluster,
         Recorder.for_kubernetes(cluster, controller="kustomize-controller") as recorder,
+        Expressions.ready(binary("engine"), world.folder.path.parent / "none") as expressions,
     ):
-        means = Means(cluster=cluster, recorder=recorder, engine=engine, artifacts=world.folder)
+        means = Means(
+            cluster=cluster,
+            recorder=recorder,
+            engine=engine,
+            artifacts=world.folder,
+            expressions=expressions,
+        )
         async with keeping_kustomizations(means) as keeping, asyncio.TaskGroup() as group:
             running = group.create_task(keeping.controller.run())
             try:
