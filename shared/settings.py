@@ -66,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     watch_all_namespaces: bool = True  # else only `runtime_namespace`
     watch_label_selector: str = ""
     watch_configs_label_selector: str = "reconcile.fluxcd.io/watch=Enabled"
+    override_manager: tuple[str, ...] = ()
+    custom_apply_stage_kinds: tuple[str, ...] = ()  # `group/Kind`
     concurrent: int = 0  # 0: the service's own default
     log_level: str = "info"
 
@@ -150,6 +152,16 @@ def _list(_variable: str, text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _kinds(variable: str, text: str) -> list[str]:
+    kinds = _list(variable, text)
+    for kind in kinds:
+        if kind.count("/") != 1 or kind.endswith("/"):
+            raise SettingError(
+                f"{variable}={text!r}: write group/Kind, with commas; /Kind for the core group"
+            )
+    return kinds
+
+
 def _networks(variable: str, text: str) -> list[str]:
     words = _list(variable, text)
     if words == [NONE]:
@@ -182,6 +194,8 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "max_retry_delay": _pause,
     "watch_label_selector": _selector,
     "watch_configs_label_selector": _selector,
+    "override_manager": _list,
+    "custom_apply_stage_kinds": _kinds,
 }
 
 

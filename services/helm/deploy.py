@@ -26,10 +26,10 @@ from services.helm.release_secret import StoredRelease
 from services.helm.rendering import Rendered
 from services.helm.snapshot import snapshot_of
 from services.helm.stored_objects import let_go_of, since_last_good
-from shared.cluster.apply import Mandate
 from shared.cluster.changes import ChangeSet
 from shared.cluster.health import Check
 from shared.cluster.inventory import Inventory
+from shared.cluster.mandate import Mandate
 from shared.cluster.objects import ref_of
 from shared.cluster.wanted import Wanted, all_wanted
 from shared.durations import format_duration

@@ -6,10 +6,13 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.kustomize.apply_mode import is_atomic
 from services.kustomize.progress import Progress
 from services.kustomize.source import origin_revision, retry_of
-from shared.cluster.apply import Mandate
+from services.kustomize.stored import is_settled_at
 from shared.cluster.client import Cluster
+from shared.cluster.ignoring import rules_of
+from shared.cluster.mandate import Mandate
 from shared.durations import format_duration, parse_duration
 from shared.outcomes import Failed
 from shared.resources.kustomize import Kustomization
@@ -38,7 +41,25 @@ class Attempt:
 
     @property
     def mandate(self) -> Mandate:
-        return Mandate(self.kustomization.key, self.cluster, self.kustomization.spec.force)
+        spec = self.kustomization.spec
+        return Mandate(
+            self.kustomization.key,
+            self.cluster,
+            force=spec.force,
+            # What was accepted as a whole is put right object by object.
+            atomic=is_atomic(self.kustomization) and not self.is_repeated,
+            heeds_live=True,
+            ignoring=rules_of(spec.ignore),
+        )
+
+    @property
+    def is_repeated(self) -> bool:
+        """The same revision was applied by the same spec before."""
+        generation = self.kustomization.metadata.generation
+        return (
+            is_settled_at(self.kustomization, self.revision)
+            and self.kustomization.status.observed_generation == generation
+        )
 
     @property
     def timeout(self) -> timedelta:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from services.kustomize.annotations import whose_wishes_changed
+from services.kustomize.annotations import asked_otherwise
 from services.kustomize.brake import Brake
 from services.kustomize.build import Planner
 from services.kustomize.depends_on import Dependencies, Judges
@@ -53,7 +53,7 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
     def woken(waiting: NamespacedName) -> None:
         dependencies.woken(waiting, controller.look_at)
 
-    running = ApplyEngine.running(means.cluster, OWNERSHIP, NAME, drifted, means.now)
+    running = ApplyEngine.running(means.cluster, OWNERSHIP, NAME, drifted, means.now, policy.apply)
     async with running as objects, ReadyWatch.running(objects.watches, woken) as others:
         sources = Sources(
             caches.sources,
@@ -73,14 +73,7 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
             dependencies=dependencies,
             planner=planner,
             objects=objects,
-            health=HealthChecks(
-                health=objects.health,
-                kustomizations=caches.kustomizations,
-                sources=sources,
-                nudges=nudges,
-                expressions=means.expressions,
-                fail_fast=policy.fail_fast,
-            ),
+            health=_health_checks(means, caches, sources, objects, nudges),
             handover=handover,
             brake=Brake(Losses(caches.kustomizations), policy.prune_limit),
             finalization=Finalization(means.cluster, objects, handover),
@@ -93,6 +86,19 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
             await caches.kustomizations.synced()
             await objects.drift.watch_all(kinds_kept(caches.kustomizations.values()))
             yield Keeping(controller, caches)
+
+
+def _health_checks(
+    means: Means, caches: Caches, sources: Sources, objects: ApplyEngine, nudges: Nudges
+) -> HealthChecks:
+    return HealthChecks(
+        health=objects.health,
+        kustomizations=caches.kustomizations,
+        sources=sources,
+        nudges=nudges,
+        expressions=means.expressions,
+        fail_fast=means.policy.fail_fast,
+    )
 
 
 def _controller(
@@ -135,5 +141,5 @@ def _listen(
     for watched in caches.configuration:
         controller.also_when(watched, configuration.affected)
     controller.also_when(caches.kustomizations, dependencies.affected)
-    controller.also_when(caches.kustomizations, whose_wishes_changed)
+    controller.also_when(caches.kustomizations, asked_otherwise)
     caches.kustomizations.on_change(respecified)

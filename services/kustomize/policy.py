@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
+from shared.cluster.mandate import USUAL, ApplyPolicy
 from shared.pace import STEADY, Pace
 from shared.resources.meta import Resource
 from shared.resources.source import Bucket, ExternalArtifact, GitRepository, OCIRepository
@@ -25,6 +26,7 @@ class Policy:
     namespace: str = ""  # the only one that is looked at, or all of them
     labels: str = ""  # of Kustomizations that are ours to reconcile
     watched_configuration: str = WATCHED  # ConfigMaps and Secrets with these labels; empty: none
+    apply: ApplyPolicy = USUAL
     additive_ready_expr: bool = False  # beside the built-in check of a dependency, not for it
     fail_fast: bool = True
     sources: tuple[type[Resource[Any, Any]], ...] = SOURCES
@@ -43,6 +45,10 @@ class Policy:
             if "DisableConfigWatchers" in settings.open_gates
             else settings.watch_configs_label_selector,
             strict_substitution=gates.get("StrictPostBuildSubstitutions", True),
+            apply=ApplyPolicy(
+                early_kinds=frozenset(settings.custom_apply_stage_kinds),
+                overridden=frozenset(settings.override_manager),
+            ),
             additive_ready_expr=gates.get("AdditiveCELDependencyCheck", False),
             fail_fast=not gates.get("DisableFailFastBehavior", False),
             sources=SOURCES if gates.get("ExternalArtifact", True) else FETCHED,

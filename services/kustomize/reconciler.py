@@ -35,7 +35,6 @@ from shared.cluster.changes import ChangeSet
 from shared.cluster.client import Cluster
 from shared.cluster.inventory import Inventory
 from shared.cluster.prune import Pruned
-from shared.cluster.refusal import Refused
 from shared.conditions import PROGRESSING
 from shared.durations import format_duration
 from shared.outcomes import ConditionMark, Done
@@ -119,10 +118,7 @@ class KustomizationReconciler:
         changes = ChangeSet()
         try:
             async with phase(attempt, "ReconciliationFailed"):
-                changes = await self.objects.applier.apply(attempt.mandate, plan.wanted)
-        except Refused as refused:
-            changes = refused.changes
-            raise
+                await self.objects.applier.apply(attempt.mandate, plan.wanted, changes)
         finally:
             if changes.different:
                 attempt.progress.is_moving = True

@@ -17,6 +17,7 @@ from shared.cluster.client import Cluster
 from shared.cluster.drift import DriftWatch
 from shared.cluster.health import HealthWatch
 from shared.cluster.live import Reader
+from shared.cluster.mandate import USUAL, ApplyPolicy
 from shared.cluster.ownership import Ownership
 from shared.cluster.prune import Pruner, labelled
 from shared.cluster.status_watch import StatusWatches
@@ -31,24 +32,25 @@ class ApplyEngine:
     health: HealthWatch
     watches: StatusWatches
 
-    @classmethod
+    @staticmethod
     @asynccontextmanager
     async def running(
-        cls,
         cluster: Cluster,
         ownership: Ownership,
         manager: str,
         on_drift: OnDrift,
         clock: Now = now,
+        policy: ApplyPolicy = USUAL,
     ) -> AsyncIterator["ApplyEngine"]:
         """`on_drift` is called from the watching task: it must not block or raise."""
-        reader = Reader(ownership, manager)
+        reader = Reader(ownership, manager, policy.overridden)
         async with (
             DriftWatch(cluster, reader, on_drift).running() as drift,
             StatusWatches(clock).running() as watches,
         ):
             health = HealthWatch(watches, ownership.name_label, clock)
-            yield cls(ownership, Applier(reader, drift, health), drift, health, watches)
+            applier = Applier(reader, drift, health, policy.early_kinds)
+            yield ApplyEngine(ownership, applier, drift, health, watches)
 
     def pruner(self, cluster: Cluster, owner: NamespacedName) -> Pruner:
         return Pruner(cluster, labelled(self.ownership, owner))

@@ -7,6 +7,7 @@ outages are the caller's to wait out with its own backoff.
 
 import asyncio
 import copy
+import io
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -42,6 +43,7 @@ RETRY_DELAYS = (0.1, 0.3, 0.8)
 PATIENCE_LIMIT = timedelta(seconds=10)  # of a Retry-After that we sit out instead of giving back
 # The server's own defence against load is priority and fairness; this only bounds our sockets.
 CONNECTIONS = 64
+ONE_PIECE = 2**20
 
 
 class Cluster:
@@ -156,9 +158,16 @@ class Cluster:
         path = await self._path(ref_of(manifest)) + _query(query)
         return await self._json("PATCH", path, manifest, content_type=APPLY_PATCH)
 
-    async def apply_encoded(self, ref: ObjectRef, body: bytes, *, manager: str) -> Manifest:
+    async def apply_encoded(
+        self, ref: ObjectRef, body: bytes, *, manager: str, dry_run: bool = False
+    ) -> Manifest:
         """The same, with force, for a manifest that is JSON already."""
-        query = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict"}
+        query = {
+            "fieldManager": manager,
+            "force": "true",
+            "fieldValidation": "Strict",
+            "dryRun": "All" if dry_run else "",
+        }
         path = await self._path(ref) + _query(query)
         return await self._json("PATCH", path, orjson.Fragment(body), content_type=APPLY_PATCH)
 
@@ -286,12 +295,17 @@ class Cluster:
         async with self.session.request(
             method,
             self.connection.host + path,
-            data=payload,
+            data=_body(payload),
             headers=sent,
             timeout=limit,
             allow_redirects=False,
         ) as answer:
             yield answer
+
+
+def _body(payload: bytes | None) -> bytes | io.BytesIO | None:
+    """Large ones are sent piece by piece, so that others get their turn."""
+    return io.BytesIO(payload) if payload and len(payload) > ONE_PIECE else payload
 
 
 def _path_of(model: type[Resource[Any, Any]], key: NamespacedName) -> str:

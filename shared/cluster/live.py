@@ -75,6 +75,7 @@ class Reader(NamedTuple):
 
     ownership: Ownership
     manager: str
+    overridden: frozenset[str] = frozenset()  # managers that we take over from beside the usual
 
     def read(self, raw: msgspec.Raw | bytes) -> Live:
         return self.live(msgspec.json.decode(raw, type=OnlyMetadata).metadata)
@@ -110,6 +111,7 @@ class Reader(NamedTuple):
             if entry.is_of_spec
             and (
                 entry.manager.startswith(_PREDECESSORS)
+                or entry.manager in self.overridden
                 or (entry.manager == self.manager and entry.operation == "Update")
             )
         ]

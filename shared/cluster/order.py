@@ -4,6 +4,7 @@ What others are defined by or live in (CRDs, namespaces, classes) comes first an
 admission webhooks come last, so that they do not judge objects whose servers are not there yet.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -38,6 +39,12 @@ _LAST = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _RANK = {kind: rank for rank, kind in enumerate(_FIRST)} | {
     kind: len(_FIRST) + 1 + rank for rank, kind in enumerate(_LAST)
 }
+# A role must be there before it is bound; the token of a Secret that comes before its account is
+# deleted again.
+_BAND_STARTS = tuple(
+    _RANK[kind]
+    for kind in ("RoleBinding", "ConfigMap", "Deployment", "MutatingWebhookConfiguration")
+)
 _DEFINITIONS = frozenset({"CustomResourceDefinition", "Namespace", "ClusterRole"})
 
 
@@ -56,6 +63,25 @@ def sort_key(id_: ObjectId) -> tuple[int, str, str, str, str]:
 
 def in_order(objects: Iterable[T]) -> list[T]:
     return sorted(objects, key=lambda item: sort_key(item.id))
+
+
+class Band(NamedTuple, Generic[T]):
+    """Objects of a stage that nothing else of it must wait for; `judges`: they judge all others."""
+
+    objects: list[T]
+    judges: bool
+
+
+def bands(objects: Iterable[T]) -> list[Band[T]]:
+    """Accounts and roles, who has them, configuration, what runs by it, webhooks: in this order."""
+    found: list[list[T]] = [[] for _ in range(len(_BAND_STARTS) + 1)]
+    for item in objects:
+        found[_band(item.id)].append(item)
+    return [Band(band, judges=band is found[-1]) for band in found if band]
+
+
+def _band(id_: ObjectId) -> int:
+    return bisect_right(_BAND_STARTS, sort_key(id_)[0])
 
 
 class Stage(NamedTuple, Generic[T]):

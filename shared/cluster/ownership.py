@@ -60,6 +60,10 @@ class Ownership(NamedTuple):
     def labels(self, owner: NamespacedName) -> dict[str, str]:
         return {self.name_label: owner.name, self.namespace_label: owner.namespace}
 
+    def labels_in(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """Those that say whose an object is."""
+        return {name: labels[name] for name in (self.name_label, self.namespace_label)}
+
     def owner_in(self, labels: Mapping[str, str]) -> NamespacedName | None:
         if self.name_label not in labels or self.namespace_label not in labels:
             return None

@@ -10,9 +10,10 @@ from shared.cluster.errors import ApiError, Forbidden, Invalid, TooManyRequests,
 from shared.cluster.inventory import ObjectId
 from shared.cluster.objects import ObjectRef
 from shared.cluster.order import sort_key
+from shared.listed import listed
 from shared.outcomes import Failed
 
-SHOWN = 20
+REASON_LIMIT = 2000  # characters of one; some servers list each field of a schema
 
 
 class Refusal(NamedTuple):
@@ -34,19 +35,22 @@ class Refused(Failed):
         self.refusals = sorted(refusals, key=lambda each: sort_key(ObjectId.of(each.ref)))
         self.changes = changes
         self.may_pass = any(each.may_pass for each in refusals)
-        lines = [str(each) for each in self.refusals[:SHOWN]]
-        if len(self.refusals) > SHOWN:
-            lines.append(f"and {len(self.refusals) - SHOWN} more")
-        super().__init__("\n".join(lines))
+        super().__init__(listed(str(each) for each in self.refusals))
 
     @property
     def is_passing(self) -> bool:
         return any(each.is_passing for each in self.refusals)
 
 
+class GateFailed(Failed):
+    """What comes next depends on objects that do not become ready."""
+
+
 def refusal(ref: ObjectRef, error: ApiError) -> Refusal:
     is_secret = ref.kind == "Secret" and not ref.group
     reason = _about_secret(error) if is_secret else error.answer
+    if len(reason) > REASON_LIMIT:
+        reason = reason[:REASON_LIMIT] + "..."
     is_passing = isinstance(error, Unreachable | TooManyRequests)
     return Refusal(ref, reason, is_passing, error.may_pass)
 

@@ -10,6 +10,7 @@ from shared.cluster.inventory import ObjectId
 from shared.cluster.normalize import broken_keys, normalize
 from shared.cluster.objects import Manifest, ObjectRef, ref_of
 from shared.cluster.ownership import Controls, Ownership
+from shared.listed import listed
 from shared.outcomes import Failed
 from shared.resources.meta import NamespacedName
 
@@ -25,6 +26,7 @@ class Wanted:
     body: bytes
     digest: bytes
     controls: Controls
+    ignored: tuple[str, ...] = ()  # JSON pointers to what is left as it lives
 
     @property
     def manifest(self) -> Manifest:
@@ -50,12 +52,20 @@ def wanted(manifest: Manifest, ownership: Ownership, owner: NamespacedName) -> W
 def all_wanted(
     manifests: Iterable[Manifest], ownership: Ownership, owner: NamespacedName
 ) -> list[Wanted]:
-    """In the order given; raises NotAnObject also when one object is described twice."""
+    """In the order given; raises NotAnObject, with all that is wrong, also with what is there
+    twice."""
     found: dict[ObjectId, Wanted] = {}
+    problems: list[str] = []
     for manifest in manifests:
-        each = wanted(manifest, ownership, owner)
+        try:
+            each = wanted(manifest, ownership, owner)
+        except NotAnObject as error:
+            problems.append(str(error))
+            continue
         if found.setdefault(each.id, each) is not each:
-            raise NotAnObject(f"{each.ref} is described twice; remove one of the two")
+            problems.append(f"{each.ref} is described twice; remove one of the two")
+    if problems:
+        raise NotAnObject(listed(problems))
     return list(found.values())
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from shared.cluster.applied import Drift
-from shared.cluster.apply import Mandate
 from shared.cluster.apply_engine import ApplyEngine
 from shared.cluster.changes import ChangeSet
 from shared.cluster.client import Cluster
+from shared.cluster.mandate import Mandate
 from shared.cluster.objects import Manifest, ObjectRef
 from shared.cluster.ownership import KUSTOMIZE_GROUP, Ownership
 from shared.cluster.wanted import Wanted, all_wanted
@@ -33,8 +33,9 @@ class Keeper:
     def wanted(self, *manifests: Manifest) -> list[Wanted]:
         return all_wanted(manifests, OWNERSHIP, self.owner)
 
-    async def apply(self, *manifests: Manifest, force: bool = False) -> ChangeSet:
-        mandate = Mandate(self.owner, self.cluster, force=force)
+    async def apply(self, *manifests: Manifest, **told: Any) -> ChangeSet:
+        """`told` are fields of the mandate."""
+        mandate = Mandate(self.owner, self.cluster, **told)
         return await self.engine.applier.apply(mandate, self.wanted(*manifests))
 
     def pending(self, *manifests: Manifest) -> list[str]:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.cluster.inventory import ObjectId
-from shared.cluster.order import in_order, stages
+from shared.cluster.order import bands, in_order, stages
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,30 @@ def test_webhooks_come_last() -> None:
     mixed = [thing("ValidatingWebhookConfiguration"), thing("Zebra"), thing("Secret")]
 
     assert kinds(in_order(mixed)) == ["Secret", "Zebra", "ValidatingWebhookConfiguration"]
+
+
+def test_within_a_stage_what_others_start_by_comes_before_them() -> None:
+    mixed = [
+        "ValidatingWebhookConfiguration",
+        "Zebra",
+        "Deployment",
+        "Secret",
+        "RoleBinding",
+        "ServiceAccount",
+        "Role",
+        "ConfigMap",
+    ]
+
+    found = bands(in_order(map(thing, mixed)))
+
+    assert [kinds(band.objects) for band in found] == [
+        ["ServiceAccount", "Role"],
+        ["RoleBinding"],
+        ["ConfigMap", "Secret"],
+        ["Deployment", "Zebra"],
+        ["ValidatingWebhookConfiguration"],
+    ]
+    assert [band.judges for band in found] == [False, False, False, False, True]
 
 
 _kinds = st.sampled_from(["Namespace", "Secret", "Zebra", "Deployment", "StorageClass", "Role"])

@@ -4,6 +4,7 @@ from shared.cluster.changes import ChangeSet
 from shared.cluster.errors import ApiError, Forbidden, Invalid, Unreachable
 from shared.cluster.objects import ObjectRef
 from shared.cluster.refusal import Refusal, Refused, refusal
+from shared.conditions import clip
 
 CANARY = "canary-7f3a9c"
 SECRET = ObjectRef("v1", "Secret", "shop", "keys")
@@ -31,11 +32,19 @@ def test_what_does_not_speak_of_the_content_is_told_as_it_is() -> None:
     assert str(refusal(SECRET, error)) == "Secret/shop/keys: the API server does not answer"
 
 
-def test_many_refusals_are_told_in_apply_order_and_cut() -> None:
-    refs = [ObjectRef("v1", "ConfigMap", "shop", f"{n:02}") for n in range(30)]
+def test_refusals_are_told_in_apply_order_as_many_as_a_condition_has_room_for() -> None:
+    refs = [ObjectRef("v1", "ConfigMap", "shop", f"{n:04}") for n in range(3000)]
 
-    lines = str(Refused([Refusal(ref, "no") for ref in reversed(refs)], ChangeSet())).splitlines()
+    message = str(Refused([Refusal(ref, "no") for ref in reversed(refs)], ChangeSet()))
 
-    assert lines[0] == "ConfigMap/shop/00: no"
-    assert lines[-1] == "and 10 more"
-    assert len(lines) == 21
+    lines = message.splitlines()
+    assert lines[0] == "ConfigMap/shop/0000: no"
+    assert lines[-1] == f"and {3001 - len(lines)} more"
+    assert 1000 < len(lines) < 3000
+    assert clip(message) == message
+
+
+def test_one_refusal_leaves_room_for_others() -> None:
+    error = Invalid("…", status_code=422, answer="spec: wrong; " * 10_000)
+
+    assert len(str(refusal(ObjectRef("v1", "ConfigMap", "shop", "a"), error))) < 2100

@@ -34,3 +34,12 @@ def test_addresses_are_hosts_with_ports() -> None:
     assert load({"METRICS_ADDR": "127.0.0.1:80"}).metrics_addr == Address("127.0.0.1", 80)
     with pytest.raises(SettingError, match="write host:port"):
         load({"METRICS_ADDR": "nonsense"})
+
+
+def test_kinds_of_a_stage_of_their_own_are_groups_with_kinds() -> None:
+    settings = load({"CUSTOM_APPLY_STAGE_KINDS": "batch/Job, /ConfigMap"})
+
+    assert settings.custom_apply_stage_kinds == ("batch/Job", "/ConfigMap")
+    for wrong in ("Job", "batch/v1/Job", "batch/"):
+        with pytest.raises(SettingError, match="write group/Kind"):
+            load({"CUSTOM_APPLY_STAGE_KINDS": wrong})

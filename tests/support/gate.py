@@ -5,6 +5,7 @@ silent. The first rule that takes a request decides on it.
 """
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias
@@ -100,7 +101,7 @@ class Gate:
             request.method,
             self._upstream + request.path_qs,
             headers=headers,
-            data=body or None,
+            data=io.BytesIO(body) if body else None,
             timeout=aiohttp.ClientTimeout(total=None),
         ) as answer:
             return await self._relay(request, answer)
