@@ -119,6 +119,8 @@ func (e *Engine) dispatch(op string, line []byte) (any, error) {
 		return with(line, e.evaluate)
 	case "yaml.parse":
 		return with(line, e.parseYAML)
+	case "yaml.digest":
+		return with(line, e.digestYAML)
 	case "helm.render":
 		return with(line, e.render)
 	case "helm.snapshot":

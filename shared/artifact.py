@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -32,6 +32,7 @@ MAX_CACHED_BYTES = 1024 * 1024 * 1024
 MAX_CACHED_COUNT = 200
 ATTEMPT = timedelta(seconds=60)
 RETRY_DELAYS = (0.2, 1.0, 3.0)  # a restart of the file server; longer is the controller's backoff
+LONGEST_DELAY = 30.0
 
 
 class ArtifactMissing(Waiting):
@@ -55,9 +56,11 @@ class ArtifactCache:
         objects: ObjectStore | None = None,
         max_bytes: int = MAX_CACHED_BYTES,
         max_count: int = MAX_CACHED_COUNT,
+        retries: int | None = None,
     ) -> None:
         """`objects` has copies, for when the source is away."""
         self._session = session
+        self._retries = retries
         self._objects = objects
         self._folder = folder
         self._max_bytes = max_bytes
@@ -88,7 +91,7 @@ class ArtifactCache:
 
     async def _fetch(self, artifact: Artifact, path: Path) -> None:
         try:
-            await fetch(self._session, artifact, path)
+            await fetch(self._session, artifact, path, self._retries)
         except (ArtifactFailed, ArtifactMissing):
             if self._objects is None or not await _copy(self._objects, artifact, path):
                 raise
@@ -102,10 +105,19 @@ class ArtifactCache:
             (self._folder / digest.replace(":", "-")).unlink(missing_ok=True)
 
 
-async def fetch(session: aiohttp.ClientSession, artifact: Artifact, into: Path) -> Path:
+def delays(retries: int) -> Iterator[float]:
+    """Short at first, for a restart of the file server; then for one that is not well."""
+    for retry in range(retries):
+        later = min(5.0 * 2.0 ** (retry - len(RETRY_DELAYS)), LONGEST_DELAY)
+        yield RETRY_DELAYS[retry] if retry < len(RETRY_DELAYS) else later
+
+
+async def fetch(
+    session: aiohttp.ClientSession, artifact: Artifact, into: Path, retries: int | None = None
+) -> Path:
     """Download to this file, with a few retries; the file is there whole and verified, or not."""
     _file_name(artifact)
-    for delay in (*RETRY_DELAYS, None):
+    for delay in (*delays(len(RETRY_DELAYS) if retries is None else retries), None):
         try:
             await _download(session, artifact, into)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar, assert_never
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -31,11 +31,12 @@ from shared.metrics import (
     RECONCILE_TOTAL,
 )
 from shared.outcomes import ConditionMark, Done, Failed, Marks, Outcome, Stalled, Waiting
+from shared.pace import STEADY, Pace
 from shared.redaction import redact
 from shared.resources.meta import NamespacedName, Resource, UndecodableError
 from shared.run import Recorder, Run
 from shared.status import conditions_of, is_requested, no_status, requested_at, status_patch
-from shared.verdict import Verdict, closing_marks, verdict
+from shared.verdict import Verdict, closing_marks, result_of, verdict
 from shared.workqueue import WorkQueue
 
 R = TypeVar("R", bound=Resource[Any, Any])
@@ -69,6 +70,7 @@ class Options:
     advance_when_suspended: bool = True
     is_static: Callable[[Any], bool] = lambda _: False  # such an object is nobody's to reconcile
     now: Now = now
+    pace: Pace = STEADY
 
 
 class Controller(Generic[R]):
@@ -210,7 +212,7 @@ class Controller(Generic[R]):
             await self._last_words(resource.key, run)
             raise
         self._count(resource.key, outcome)
-        price = verdict(outcome, self._interval(resource), self._failures.get(resource.key, 0))
+        price = self._price(resource.key, outcome, self._interval(resource))
         await self._close(resource, run, outcome, price)
 
     async def _outcome(self, resource: R, run: Run) -> Outcome:
@@ -275,7 +277,7 @@ class Controller(Generic[R]):
             await self._reconciler.finalize(resource, run)
         except (Waiting, Failed, Stalled) as ending:
             self._count(resource.key, ending)
-            price = verdict(ending, None, self._failures.get(resource.key, 0))
+            price = self._price(resource.key, ending)
             await self._close(resource, run, ending, price)
             return
         await self._patch_finalizers(
@@ -336,15 +338,20 @@ class Controller(Generic[R]):
             self._failures[key] = self._failures.get(key, 0) + 1
         else:
             self._failures.pop(key, None)
-        RECONCILE_TOTAL.labels(self._name, _result(outcome)).inc()
+        RECONCILE_TOTAL.labels(self._name, result_of(outcome)).inc()
 
     def _try_again(self, key: NamespacedName, error: Failed) -> None:
         self._failures[key] = self._failures.get(key, 0) + 1
-        price = verdict(error, None, self._failures[key])
+        price = self._price(key, error)
         extra = _who(self._model, key) | {"error": str(error)}
         log.warning("status could not be written", extra=extra)
         if price.next_look is not None:
             self._queue.add_after(key, price.next_look)
+
+    def _price(
+        self, key: NamespacedName, outcome: Outcome, interval: timedelta | None = None
+    ) -> Verdict:
+        return verdict(outcome, interval, self._failures.get(key, 0), self._options.pace)
 
     def _interval(self, resource: R) -> timedelta | None:
         try:
@@ -372,20 +379,6 @@ def _is_news(resource: Resource[Any, Any], ready: ConditionMark) -> bool:
         clip(redact(ready.message)),
     )
     return not told or is_requested(resource)
-
-
-def _result(outcome: Outcome) -> str:
-    match outcome:
-        case Done():
-            return "success"
-        case Waiting():
-            return "requeue_after"
-        case Failed():
-            return "error"
-        case Stalled():
-            return "terminal_error"
-        case _:
-            assert_never(outcome)
 
 
 def _who(model: type[Resource[Any, Any]], key: NamespacedName) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from shared.engine_messages import (
     EngineError,
     EngineLimit,
     EngineUnavailable,
+    JsonObject,
     Loaded,
     Question,
     Rendered,
@@ -129,6 +130,11 @@ class Engine:
         """Every document that is not empty, read as the API server's tools read it."""
         answer = await self._call("yaml.parse", {"text": text}, dict[str, list[Any]])
         return answer["documents"]
+
+    async def yaml_digest(self, objects: Sequence[JsonObject]) -> str:
+        """What Built.digest would be of a build that gave these."""
+        body = {"objects": objects}
+        return (await self._call("yaml.digest", body, dict[str, str]))["digest"]
 
     async def answer(self, questions: Sequence[Question]) -> list[tuple[Answered, ...]]:
         """What CEL expressions come to: an answer to each expression of each question; of many

@@ -78,13 +78,16 @@ class Recorder:
         reason: str,
         message: str,
         metadata: Mapping[str, str],
+        *,
+        in_cluster: bool = True,
     ) -> None:
         """`trace` is told to Kubernetes alone. Keys of `metadata` come without the API group."""
         involved = _involved(resource)
         text = _clip(redact(message))
         notes = _notes(resource, metadata)
         kind = "Warning" if severity == "error" else "Normal"
-        self._writer.put(involved, kind, reason, text, notes)
+        if in_cluster:
+            self._writer.put(involved, kind, reason, text, notes)
         if severity == "trace":
             return
         event = EventPayload(

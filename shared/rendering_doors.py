@@ -46,7 +46,12 @@ async def rendering_doors(
         ) as bus,
         Recorder.open(cluster, bus, controller=controller, state=settings.state) as recorder,
         aiohttp.ClientSession() as session,
-        ArtifactCache(session, folder, objects=bus.objects(ARTIFACT_BLOBS)) as artifacts,
+        ArtifactCache(
+            session,
+            folder,
+            objects=bus.objects(ARTIFACT_BLOBS),
+            retries=settings.http_retry,
+        ) as artifacts,
         Engine(settings.engine, readable=folder) as engine,
         Expressions.ready(settings.engine, settings.state / "expressions") as expressions,
     ):

@@ -26,7 +26,10 @@ class Recorder(Protocol):
         reason: str,
         message: str,
         metadata: Mapping[str, str],
-    ) -> None: ...
+        *,
+        in_cluster: bool = True,
+    ) -> None:
+        """Without `in_cluster` only Alerts hear of it, and it costs no request."""
 
 
 class Slots(Protocol):
@@ -95,10 +98,14 @@ class Run:
         reason: str,
         message: str,
         metadata: Mapping[str, str] | None = None,
+        *,
+        in_cluster: bool = True,
     ) -> None:
         """Tell of a happening; metadata keys without the API group, which is put before them."""
         told = {**self.event_metadata, **(metadata or {})}
-        self._recorder.record(self._resource, severity, reason, message, told)
+        self._recorder.record(
+            self._resource, severity, reason, message, told, in_cluster=in_cluster
+        )
 
     @asynccontextmanager
     async def idle(self) -> AsyncIterator[None]:

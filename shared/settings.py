@@ -1,6 +1,7 @@
 """What the environment of a service's process says; the README's table lists the same names."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,9 @@ import msgspec
 
 from shared.durations import InvalidDurationError, parse_duration
 from shared.networks import NONE, networks_of
+from shared.threshold import UNLIMITED, Threshold
 
+_SELECTOR = re.compile(r"[\w./=!,() -]{1,1000}", re.ASCII)
 MIB = 1024 * 1024
 Size = Annotated[int, msgspec.Meta(gt=0)]  # in bytes
 
@@ -54,10 +57,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ssh_kex_algos: tuple[str, ...] = ()  # empty: all that are known to be safe
     ssh_hostkey_algos: tuple[str, ...] = ()
     forbidden_networks: tuple[str, ...] = ("link-local",)  # as shared.networks reads them
+    prune_limit: Threshold = UNLIMITED
+    interval_jitter_percentage: Annotated[int, msgspec.Meta(ge=0, lt=100)] = 5
+    requeue_dependency: timedelta = timedelta(seconds=30)
+    min_retry_delay: timedelta = timedelta(milliseconds=750)
+    max_retry_delay: timedelta = timedelta(minutes=15)
+    http_retry: Annotated[int, msgspec.Meta(ge=0, le=100)] = 3
+    watch_all_namespaces: bool = True  # else only `runtime_namespace`
+    watch_label_selector: str = ""
+    watch_configs_label_selector: str = "reconcile.fluxcd.io/watch=Enabled"
     override_manager: tuple[str, ...] = ()
     custom_apply_stage_kinds: tuple[str, ...] = ()  # `group/Kind`
     concurrent: int = 0  # 0: the service's own default
     log_level: str = "info"
+
+    @property
+    def watched_namespace(self) -> str:
+        """Empty: all of them."""
+        return "" if self.watch_all_namespaces else self.runtime_namespace
 
     @property
     def open_gates(self) -> frozenset[str]:
@@ -92,11 +109,32 @@ def _duration(variable: str, text: str) -> timedelta:
         raise SettingError(f"{variable}={text!r}: {error}") from error
 
 
+def _pause(variable: str, text: str) -> timedelta:
+    pause = _duration(variable, text)
+    if not pause:
+        raise SettingError(f"{variable}={text!r}: must be longer than nothing")
+    return pause
+
+
+def _selector(variable: str, text: str) -> str:
+    """Characters only; what the API server makes of it is its own matter."""
+    if not _SELECTOR.fullmatch(text):
+        raise SettingError(f"{variable}={text!r}: write labels like key=value,other!=value")
+    return text
+
+
 def _address(variable: str, text: str) -> Address:
     try:
         return parse_address(text)
     except ValueError as error:
         raise SettingError(f"{variable}={text!r}: write host:port or :port") from error
+
+
+def _threshold(variable: str, text: str) -> Threshold:
+    try:
+        return Threshold.parse(text)
+    except ValueError as error:
+        raise SettingError(f"{variable}={text!r}: {error}") from error
 
 
 def _gates(variable: str, text: str) -> dict[str, bool]:
@@ -150,6 +188,12 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "ssh_kex_algos": _list,
     "ssh_hostkey_algos": _list,
     "forbidden_networks": _networks,
+    "prune_limit": _threshold,
+    "requeue_dependency": _pause,
+    "min_retry_delay": _pause,
+    "max_retry_delay": _pause,
+    "watch_label_selector": _selector,
+    "watch_configs_label_selector": _selector,
     "override_manager": _list,
     "custom_apply_stage_kinds": _kinds,
 }

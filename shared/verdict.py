@@ -1,18 +1,13 @@
 """What an ending costs: the only code that turns an outcome into a status and the next look."""
 
-import random
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
 from shared.conditions import PROGRESSING_WITH_RETRY, READY, RECONCILING, STALLED, is_true
 from shared.outcomes import ConditionMark, Done, Failed, Marks, Outcome, Stalled, Truth, Waiting
+from shared.pace import STEADY, Pace
 from shared.resources.meta import Condition
-
-JITTER = 0.05
-WAITING_DELAY = timedelta(seconds=30)
-BACKOFF_FIRST = timedelta(milliseconds=750)
-BACKOFF_LAST = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -26,18 +21,20 @@ class Verdict:
     alarming: bool = False
 
 
-def verdict(outcome: Outcome, interval: timedelta | None, failures: int) -> Verdict:
+def verdict(
+    outcome: Outcome, interval: timedelta | None, failures: int, pace: Pace = STEADY
+) -> Verdict:
     """`interval` None: nothing to do until something happens; `failures` counts those in a row."""
     match outcome:
         case Done():
-            pause = outcome.retry_after or (interval and jittered(interval))
+            pause = outcome.retry_after or (interval and pace.jittered(interval))
             return Verdict(_ready("True", outcome), pause, settled=True)
         case Waiting():
-            return Verdict(_ready("False", outcome), outcome.retry_after or WAITING_DELAY)
+            return Verdict(_ready("False", outcome), outcome.retry_after or pace.waiting)
         case Failed():
-            pause = outcome.retry_after or backoff(failures)
+            pause = outcome.retry_after or pace.backoff(failures)
             if outcome.may_pass:
-                pause = min(pause, backoff(failures))
+                pause = min(pause, pace.backoff(failures))
             return Verdict(_ready("False", outcome), pause, alarming=True)
         case Stalled():
             return Verdict(
@@ -63,16 +60,19 @@ def closing_marks(verdict: Verdict, before: tuple[Condition, ...]) -> Marks:
     return marks
 
 
-def backoff(failures: int) -> timedelta:
-    """0.75 s after the first failure, doubled with each further one, up to a quarter of an hour."""
-    doublings = min(max(failures - 1, 0), 20)
-    return min(BACKOFF_FIRST * (1 << doublings), BACKOFF_LAST)
-
-
-def jittered(interval: timedelta) -> timedelta:
-    """Spread by 5 % either way, so that objects made together do not stay together."""
-    factor = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (spreads load, guards nothing)
-    return timedelta(seconds=interval.total_seconds() * factor)
+def result_of(outcome: Outcome) -> str:
+    """As metrics call it."""
+    match outcome:
+        case Done():
+            return "success"
+        case Waiting():
+            return "requeue_after"
+        case Failed():
+            return "error"
+        case Stalled():
+            return "terminal_error"
+        case _:
+            assert_never(outcome)
 
 
 def _ready(status: Truth, outcome: Outcome) -> ConditionMark:

@@ -7,7 +7,9 @@ from shared.resources.meta import NamespacedName
 
 PREFIX: Final = "penstock.dev/"
 APPLY: Final = "penstock.dev/apply"  # "atomic" (as without it) or "converge"
-PRUNE_ALL: Final = "penstock.dev/prune-all"  # "enabled": also when a build has become empty
+PRUNE_ALL: Final = "penstock.dev/prune-all"  # "enabled": whatever has left the source, for ever
+PRUNE_LIMIT: Final = "penstock.dev/prune-limit"  # "15" or "20%": more than that is held
+PRUNE_CONFIRMED: Final = "penstock.dev/prune-confirmed"  # which prune, or at which revision
 
 
 def asked_otherwise(

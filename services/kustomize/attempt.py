@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.kustomize.apply_mode import is_atomic
+from services.kustomize.progress import Progress
 from services.kustomize.source import origin_revision, retry_of
 from services.kustomize.stored import is_settled_at
 from shared.cluster.client import Cluster
@@ -28,6 +29,7 @@ class Attempt:
 
     kustomization: Kustomization
     run: Run
+    progress: Progress
     artifact: Artifact
     cluster: Cluster
     at: datetime

@@ -6,7 +6,7 @@ What is built is built once for all who ask for the same at about the same time.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from weakref import WeakValueDictionary
@@ -14,12 +14,12 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from services.kustomize.builds import Builds
-from services.kustomize.plan import Plan, made_of
+from services.kustomize.plan import Plan, Values, made_of
 from services.kustomize.post_build import variables_of
 from services.kustomize.trees import Artifacts, Engine, Trees
 from shared.cluster.client import Cluster
 from shared.cluster.fields import digest
-from shared.engine_messages import BuildRequest, Built, EngineError, Overlay
+from shared.engine_messages import BuildRequest, Built, EngineError, JsonObject, Overlay
 from shared.outcomes import Failed
 from shared.quarantine import Quarantine
 from shared.resources.kustomize import Kustomization
@@ -40,13 +40,16 @@ class Planner:
         artifacts: Artifacts,
         cluster: Cluster,
         quarantine: Quarantine | None = None,
+        *,
+        strict: bool = True,
     ) -> None:
+        """`strict`: a variable without value and default is an error."""
+        self._strict = strict
         self._engine = engine
         self._trees = Trees(engine, artifacts)
         self._cluster = cluster
         self._quarantine = quarantine or Quarantine()
         self._plans: dict[NamespacedName, Plan] = {}
-        self._planned = asyncio.Event()
         self._builds = Builds()
         self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
@@ -54,9 +57,9 @@ class Planner:
         """The last one."""
         return self._plans.get(key)
 
-    async def next_plan(self) -> None:
-        """Returns when somebody has planned again."""
-        await self._planned.wait()
+    def is_fetching(self, artifact: Artifact) -> bool:
+        """It is on its way from the source to the engine."""
+        return self._trees.is_loading(artifact)
 
     def forget(self, key: NamespacedName) -> None:
         self._plans.pop(key, None)
@@ -73,10 +76,11 @@ class Planner:
             if plan is None:
                 built = await self._build(request, artifact, kustomization)
         if plan is None:
-            plan = await made_of(built, request.tree, inputs, kustomization, variables)
+            values = Values(variables, self._strict)
+            plan = await made_of(
+                built, request.tree, inputs, kustomization, values, self._digest_of
+            )
         self._plans[kustomization.key] = plan
-        self._planned.set()
-        self._planned = asyncio.Event()
         return plan
 
     async def _standing(
@@ -120,6 +124,10 @@ class Planner:
                 )
                 self._builds.keep(key, built)
         return built
+
+    async def _digest_of(self, objects: Sequence[JsonObject]) -> str:
+        with _failures():
+            return await self._engine.yaml_digest(objects)
 
     def _lock(self, name: bytes) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())

@@ -26,6 +26,7 @@ from shared.dependencies import (
     require_reachable,
     told_circle,
 )
+from shared.durations import format_duration
 from shared.outcomes import Stalled, Waiting
 from shared.ready_expressions import ReadyExpressions
 from shared.ready_watch import ReadyWatch
@@ -35,7 +36,7 @@ from shared.resources.meta import Artifact, NamespacedName, Resource
 from shared.run import Run
 
 GRACE = 2.0
-TOLD = "Dependencies do not meet ready condition, retrying in 30s"
+TOLD = "Dependencies do not meet ready condition, retrying in {}"
 # Who cuts a circle through another kind is not seen by all of it.
 LOOK_AGAIN = timedelta(seconds=30)
 
@@ -65,6 +66,7 @@ class Dependencies:
         policy: Policy,
         grace: float = GRACE,
     ) -> None:
+        self._told = TOLD.format(format_duration(policy.pace.waiting))
         self._cache = cache
         self._judges = judges
         self._policy = policy
@@ -87,7 +89,7 @@ class Dependencies:
         if problem is not None:
             ready = find(kustomization.status.conditions, READY)
             if ready is None or ready.reason != DependencyNotReady.reason:
-                run.event("info", DependencyNotReady.reason, TOLD)
+                run.event("info", DependencyNotReady.reason, self._told)
             raise DependencyNotReady(problem)
 
     def affected(

@@ -8,6 +8,7 @@ that was killed half-way finds what is left in the inventory.
 from dataclasses import dataclass
 
 from services.kustomize.attempt import timeout_of
+from services.kustomize.deletion import deletes
 from services.kustomize.handover import Handover
 from services.kustomize.identity import identity_of, is_missing
 from services.kustomize.stored import stored_inventory
@@ -35,7 +36,7 @@ class Finalization:
         """Raises Failed when something could not be deleted."""
         inventory = stored_inventory(kustomization)
         self.objects.applier.forget(kustomization.key, inventory)
-        if not (inventory and _deletes(kustomization)):
+        if not (inventory and deletes(kustomization)):
             return
         if await is_missing(kustomization, self.cluster):
             kept = ", ".join(map(str, inventory))
@@ -58,14 +59,6 @@ class Finalization:
             run.note(status={"inventory": pruned.surviving.to_status()})
             pruned.raise_for_survivors()
         return pruned
-
-
-def _deletes(kustomization: Kustomization) -> bool:
-    spec = kustomization.spec
-    if spec.suspend or spec.deletion_policy == "Orphan":
-        return False
-    mirrors = spec.deletion_policy in (None, "", "MirrorPrune")
-    return spec.prune if mirrors else True
 
 
 async def _until_gone(

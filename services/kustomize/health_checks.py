@@ -4,7 +4,6 @@ While a run waits it gives its place to others, and it does not sleep through ne
 right at once, and a newer revision or spec ends the wait, because it may be what repairs this one.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,8 +26,6 @@ from shared.outcomes import ConditionMark, Unfinished, Waiting
 from shared.resources.kustomize import Kustomization
 
 HEALTHY = "Healthy"
-# Short waits are not worth a status of their own.
-TELL_AFTER = 5.0
 AT_ONCE = timedelta(milliseconds=1)
 
 
@@ -63,6 +60,7 @@ class HealthChecks:
         if not checks_of(attempt, plan, changes):
             return None
         started = attempt.elapsed
+        attempt.progress.doing(lambda: attempt.saying("Running health checks"), also=HEALTHY)
         try:
             await self._until_healthy(attempt, plan, changes, correct)
         except Unhealthy as unhealthy:
@@ -80,21 +78,16 @@ class HealthChecks:
     ) -> None:
         manner = Manner(self._reader_of(attempt.kustomization), self.fail_fast)
         with self.nudges.listening(attempt.kustomization.key) as nudge:
-            telling = asyncio.get_running_loop().call_later(TELL_AFTER, nudge)
-            try:
-                async with attempt.run.idle():
-                    while not await self.health.wait(
-                        attempt.cluster,
-                        checks_of(attempt, plan, changes),
-                        attempt.left,
-                        nudge,
-                        manner,
-                    ):
-                        self._require_current(attempt)
-                        await _tell(attempt)
-                        changes.extend(await correct())
-            finally:
-                telling.cancel()
+            async with attempt.run.idle():
+                while not await self.health.wait(
+                    attempt.cluster,
+                    checks_of(attempt, plan, changes),
+                    attempt.left,
+                    nudge,
+                    manner,
+                ):
+                    self._require_current(attempt)
+                    changes.extend(await correct())
 
     def _reader_of(self, kustomization: Kustomization) -> HealthExpressions:
         return HealthExpressions(kustomization.spec.health_check_exprs, self.expressions)
@@ -147,14 +140,6 @@ def _canceled(attempt: Attempt, trigger: str) -> HealthCheckCanceled:
     message = f"New reconciliation triggered by {trigger}"
     attempt.run.event("info", HealthCheckCanceled.reason, message)
     return HealthCheckCanceled(message, retry_after=AT_ONCE)
-
-
-async def _tell(attempt: Attempt) -> None:
-    message = attempt.saying("Running health checks")
-    mark = ConditionMark("Unknown", PROGRESSING, message)
-    await attempt.run.progress(
-        message, ready_message="Reconciliation in progress", conditions={HEALTHY: mark}
-    )
 
 
 def _passed(attempt: Attempt, changes: ChangeSet, took: timedelta) -> ConditionMark:

@@ -15,7 +15,7 @@ KEPT = 5
 
 
 # Only endings of runs that got past the build; the others have no objects to speak of.
-RECORDED = frozenset({"ReconciliationFailed", "PruneFailed", "HealthCheckFailed"})
+RECORDED = frozenset({"ReconciliationFailed", "PruneFailed", "PruneHeld", "HealthCheckFailed"})
 
 
 @contextmanager

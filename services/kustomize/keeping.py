@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from services.kustomize.annotations import asked_otherwise
+from services.kustomize.brake import Brake
 from services.kustomize.build import Planner
 from services.kustomize.depends_on import Dependencies, Judges
 from services.kustomize.finalization import Finalization
 from services.kustomize.handover import Handover
 from services.kustomize.health_checks import HealthChecks, mark_of
+from services.kustomize.losses import Losses
 from services.kustomize.means import Caches, Means
 from services.kustomize.nudges import Nudges
 from services.kustomize.plan import OWNERSHIP
@@ -41,7 +43,7 @@ class Keeping(NamedTuple):
 @asynccontextmanager
 async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
     policy = means.policy
-    caches, nudges = await Caches.of(means.cluster, policy.sources), Nudges()
+    caches, nudges = await Caches.of(means.cluster, policy), Nudges()
 
     def drifted(drift: Drift) -> None:
         log.info("drift", extra={"drift": str(drift), "object": drift.owner})
@@ -57,10 +59,17 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
             caches.sources,
             caches.kustomizations,
             no_cross_namespace=not policy.cross_namespace,
+            requeue=policy.pace.waiting,
         )
         judges = Judges(means.cluster, ReadyExpressions(means.cluster, means.expressions), others)
         dependencies = Dependencies(caches.kustomizations, judges, policy)
-        planner = Planner(means.engine, means.artifacts, means.cluster, means.quarantine)
+        planner = Planner(
+            means.engine,
+            means.artifacts,
+            means.cluster,
+            means.quarantine,
+            strict=policy.strict_substitution,
+        )
         handover = Handover(caches.kustomizations, sources, planner)
         reconciler = KustomizationReconciler(
             cluster=means.cluster,
@@ -68,15 +77,9 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
             dependencies=dependencies,
             planner=planner,
             objects=objects,
-            health=HealthChecks(
-                health=objects.health,
-                kustomizations=caches.kustomizations,
-                sources=sources,
-                nudges=nudges,
-                expressions=means.expressions,
-                fail_fast=policy.fail_fast,
-            ),
+            health=_health_checks(means, caches, sources, objects, nudges),
             handover=handover,
+            brake=Brake(Losses(caches.kustomizations), policy.prune_limit),
             finalization=Finalization(means.cluster, objects, handover),
             now=means.now,
         )
@@ -89,6 +92,19 @@ async def keeping_kustomizations(means: Means) -> AsyncIterator[Keeping]:
             yield Keeping(controller, caches)
 
 
+def _health_checks(
+    means: Means, caches: Caches, sources: Sources, objects: ApplyEngine, nudges: Nudges
+) -> HealthChecks:
+    return HealthChecks(
+        health=objects.health,
+        kustomizations=caches.kustomizations,
+        sources=sources,
+        nudges=nudges,
+        expressions=means.expressions,
+        fail_fast=means.policy.fail_fast,
+    )
+
+
 def _controller(
     means: Means, caches: Caches, reconciler: KustomizationReconciler
 ) -> Controller[Kustomization]:
@@ -98,6 +114,7 @@ def _controller(
         concurrent=means.policy.concurrent,
         advance_when_suspended=False,
         now=means.now,
+        pace=means.policy.pace,
     )
     cache = caches.kustomizations
     return Controller(means.cluster, cache, Kustomization, reconciler, means.recorder, options)

@@ -15,9 +15,7 @@ from shared.cluster.objects import Manifest
 from shared.cluster.watch_cache import Selection, WatchCache, watch_kind, watch_metadata
 from shared.quarantine import Quarantine
 from shared.resources.kustomize import Kustomization
-from shared.resources.meta import Resource
 from shared.run import Recorder
-from shared.status import WATCHED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +40,15 @@ class Caches(NamedTuple):
     configuration: list[WatchCache[Manifest]]
 
     @classmethod
-    async def of(cls, cluster: Cluster, sources: tuple[type[Resource[Any, Any]], ...]) -> "Caches":
+    async def of(cls, cluster: Cluster, policy: Policy) -> "Caches":
+        namespace = policy.namespace
+        configuration = Selection(namespace, policy.watched_configuration)
         return cls(
-            watch_kind(cluster, Kustomization),
-            {kind.kind: watch_kind(cluster, kind) for kind in sources},
+            watch_kind(cluster, Kustomization, namespace, policy.labels),
+            {kind.kind: watch_kind(cluster, kind, namespace) for kind in policy.sources},
             [
-                watch_metadata(cluster, await cluster.resource_of(gvk), Selection(labels=WATCHED))
-                for gvk in CONFIGURATION
+                watch_metadata(cluster, await cluster.resource_of(gvk), configuration)
+                for gvk in (CONFIGURATION if configuration.labels else ())
             ],
         )
 

@@ -1,10 +1,9 @@
 """What one Kustomization wants in the cluster, and what that was made of."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias
 
 from services.kustomize.post_build import substituted
 from shared.cluster.inventory import Inventory
@@ -20,6 +19,17 @@ from shared.resources.transforms import CommonMetadata
 OWNERSHIP = Ownership(KUSTOMIZE_GROUP)
 # Reading more text than this would hold up everybody else on the event loop.
 OFF_LOOP_ABOVE = 100_000
+
+
+DigestOf: TypeAlias = Callable[[list[Manifest]], Awaitable[str]]
+
+
+@dataclass(frozen=True)
+class Values:
+    """What is put in for variables; without `strict`, nothing where a variable is not set."""
+
+    variables: Mapping[str, str] | None
+    strict: bool = True
 
 
 @dataclass(frozen=True)
@@ -40,14 +50,12 @@ async def made_of(
     tree: str,
     inputs: bytes,
     kustomization: Kustomization,
-    variables: Mapping[str, str] | None,
+    values: Values,
+    digest_of: DigestOf,
 ) -> Plan:
     """Raises PostBuildFailed, or NotAnObject with the reason of a failed build."""
-    text_length = sum(len(each.text or "") for each in built.objects)
-    if variables is not None and text_length > OFF_LOOP_ABOVE:
-        manifests = await asyncio.to_thread(substituted, built.objects, variables)
-    else:
-        manifests = substituted(built.objects, variables or {})
+    manifests = await _with(values, built)
+    is_changed = any(each.text is not None for each in built.objects)
     try:
         wanted = all_wanted(
             _finished(manifests, kustomization.spec.common_metadata), OWNERSHIP, kustomization.key
@@ -60,21 +68,18 @@ async def made_of(
         inputs=inputs,
         trace=built.trace,
         trace_digest=built.trace_digest,
-        digest=_digest(built, variables),
+        digest=await digest_of(manifests) if is_changed else built.digest,
         wanted=tuple(ordered),
         inventory=Inventory.of(each.ref for each in ordered),
     )
 
 
-def _digest(built: Built, variables: Mapping[str, str] | None) -> str:
-    if not any(each.text is not None for each in built.objects):
-        return built.digest
-    # The same text with the same values is the same result.
-    parts = [
-        built.digest,
-        *(f"{name}={value}" for name, value in sorted((variables or {}).items())),
-    ]
-    return "sha256:" + sha256("\n".join(parts).encode()).hexdigest()
+async def _with(values: Values, built: Built) -> list[Manifest]:
+    text_length = sum(len(each.text or "") for each in built.objects)
+    variables = values.variables or {}
+    if text_length > OFF_LOOP_ABOVE:
+        return await asyncio.to_thread(substituted, built.objects, variables, strict=values.strict)
+    return substituted(built.objects, variables, strict=values.strict)
 
 
 def _finished(manifests: Iterable[Manifest], common: CommonMetadata | None) -> Iterator[Manifest]:

@@ -19,6 +19,7 @@ from shared.outcomes import Failed
 from shared.redaction import register
 from shared.resources.kustomize import Kustomization, SubstituteReference
 
+SHOWN = 100
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 
 
@@ -32,29 +33,52 @@ async def variables_of(kustomization: Kustomization, cluster: Cluster) -> dict[s
     if post_build is None:
         return None
     found: dict[str, str] = {}
+    problems: list[str] = []
     for reference in post_build.substitute_from:
-        found |= await _values(reference, kustomization.metadata.namespace, cluster)
+        try:
+            found |= await _values(reference, kustomization.metadata.namespace, cluster)
+        except PostBuildFailed as error:
+            problems.append(str(error))
     found |= post_build.substitute
-    for name in found:
-        if not _NAME.fullmatch(name):
-            raise PostBuildFailed(
-                f"'{name}' is no name of a variable: letters, digits and _ only, no digit first"
-            )
+    problems += [
+        f"'{name}' is no name of a variable: letters, digits and _ only, no digit first"
+        for name in found
+        if not _NAME.fullmatch(name)
+    ]
+    _require_none(problems)
     if not found and post_build.substitute_strategy != "Always":
         return None
     return {name: value.replace("\n", "") for name, value in found.items()}
 
 
-def substituted(built: Iterable[BuiltObject], variables: Mapping[str, str]) -> list[Manifest]:
-    return [
-        _substituted(each.text, variables) if each.text is not None else (each.object or {})
-        for each in built
-    ]
+def substituted(
+    built: Iterable[BuiltObject], variables: Mapping[str, str], *, strict: bool = True
+) -> list[Manifest]:
+    """Raises PostBuildFailed, which tells of every object that cannot be made."""
+    made: list[Manifest] = []
+    problems: list[str] = []
+    for each in built:
+        try:
+            if each.text is None:
+                made.append(each.object or {})
+            else:
+                made.append(_substituted(each.text, variables, strict=strict))
+        except PostBuildFailed as error:
+            problems.append(str(error))
+    _require_none(problems)
+    return made
 
 
-def _substituted(text: str, variables: Mapping[str, str]) -> Manifest:
+def _require_none(problems: list[str]) -> None:
+    if problems:
+        more = len(problems) - SHOWN
+        told = problems[:SHOWN] + ([f"and {more} more"] if more > 0 else [])
+        raise PostBuildFailed("\n".join(told))
+
+
+def _substituted(text: str, variables: Mapping[str, str], *, strict: bool) -> Manifest:
     try:
-        parsed = load(substitute(text, variables))
+        parsed = load(substitute(text, variables, strict=strict))
     except (ValueError, DocumentError) as error:
         raise PostBuildFailed(f"post build failed for '{_title(text)}': {error}") from error
     if not isinstance(parsed, dict):

@@ -15,17 +15,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.kustomize.attempt import Attempt, failing_as, phase
+from services.kustomize.brake import Brake
 from services.kustomize.build import Planner
-from services.kustomize.depends_on import Dependencies
+from services.kustomize.depends_on import Dependencies, is_ready
 from services.kustomize.finalization import Finalization
 from services.kustomize.handover import Handover
 from services.kustomize.health_checks import HEALTHY, HealthChecks
 from services.kustomize.history import recorded, with_ending
 from services.kustomize.identity import identity_of
-from services.kustomize.mass_prune import refuse_to_delete_everything
 from services.kustomize.plan import Plan
+from services.kustomize.progress import Progress
 from services.kustomize.source import Sources, origin_revision
-from services.kustomize.stored import is_settled_at, stored_inventory
+from services.kustomize.stored import is_settled_at, require_storable, stored_inventory
 from services.kustomize.telling import changes_told, deletions, drift_told
 from services.kustomize.usable import require_usable
 from shared.clock import Now
@@ -42,7 +43,6 @@ from shared.resources.meta import Artifact
 from shared.run import Run
 
 SUCCEEDED = "ReconciliationSucceeded"
-IN_PROGRESS = "Reconciliation in progress"
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class KustomizationReconciler:
     objects: ApplyEngine
     health: HealthChecks
     handover: Handover
+    brake: Brake
     finalization: Finalization
     now: Now
 
@@ -64,12 +65,16 @@ class KustomizationReconciler:
         await self.dependencies.require(kustomization, artifact, run)
         attempt = self._attempt(kustomization, artifact, run)
         with attempt.priced():
-            plan = await self._plan(attempt)
-            with recorded(attempt, plan.digest):
-                await self._claim(attempt, plan)
-                changes = await self._apply(attempt, plan)
-                pruned = await self._prune(attempt, plan)
-                healthy = await self._require_health(attempt, plan, changes)
+            async with attempt.progress.shown():
+                return await self._carried_out(attempt)
+
+    async def _carried_out(self, attempt: Attempt) -> Done:
+        plan = await self._plan(attempt)
+        with recorded(attempt, plan.digest):
+            await self._claim(attempt, plan)
+            changes = await self._apply(attempt, plan)
+            pruned = await self._prune(attempt, plan)
+            healthy = await self._require_health(attempt, plan, changes)
         return _settled(attempt, plan, bool(changes.different or pruned.deleted), healthy)
 
     async def finalize(self, kustomization: Kustomization, run: Run) -> None:
@@ -80,6 +85,7 @@ class KustomizationReconciler:
         attempt = Attempt(
             kustomization=kustomization,
             run=run,
+            progress=Progress(run, is_moving=not is_settled_at(kustomization, artifact.revision)),
             artifact=artifact,
             cluster=identity_of(kustomization, self.cluster),
             at=self.now(),
@@ -90,19 +96,23 @@ class KustomizationReconciler:
 
     async def _plan(self, attempt: Attempt) -> Plan:
         attempt.run.note(status={"lastAttemptedRevision": attempt.revision})
+        attempt.progress.doing(lambda: attempt.saying(self._planning(attempt)))
         async with phase(attempt, "BuildFailed"):
             return await self.planner.plan(attempt.kustomization, attempt.artifact)
 
+    def _planning(self, attempt: Attempt) -> str:
+        is_fetching = self.planner.is_fetching(attempt.artifact)
+        return "Fetching manifests" if is_fetching else "Building manifests"
+
     async def _claim(self, attempt: Attempt, plan: Plan) -> None:
         """Say what will be ours before it is; no write when all of it is on record already."""
+        attempt.progress.doing(lambda: attempt.saying("Detecting drift"))
         stored = stored_inventory(attempt.kustomization)
         claimed = stored | plan.inventory
         if claimed != stored:
-            await attempt.run.progress(
-                attempt.saying("Detecting drift"),
-                ready_message=IN_PROGRESS,
-                status={"inventory": claimed.to_status()},
-            )
+            require_storable(claimed, plan.inventory)
+            attempt.progress.is_moving = True
+            await attempt.progress.tell({"inventory": claimed.to_status()})
 
     async def _apply(self, attempt: Attempt, plan: Plan) -> ChangeSet:
         changes = ChangeSet()
@@ -111,6 +121,7 @@ class KustomizationReconciler:
                 await self.objects.applier.apply(attempt.mandate, plan.wanted, changes)
         finally:
             if changes.different:
+                attempt.progress.is_moving = True
                 attempt.run.event("info", PROGRESSING, changes_told(changes), drift_told(changes))
         return changes
 
@@ -122,12 +133,15 @@ class KustomizationReconciler:
             attempt.run.note(status={"inventory": plan.inventory.to_status()})
             return Pruned()
         handed_over = await self.handover.wanted_by_others(attempt.kustomization, stale)
-        refuse_to_delete_everything(attempt.kustomization, plan, stale - handed_over)
+        doomed = stale - handed_over
+        confirmed = await self.brake.require_consent(attempt, plan, doomed)
         pruner = self.objects.pruner(attempt.cluster, attempt.kustomization.key)
         async with phase(attempt, "PruneFailed"):
-            pruned = await pruner.prune(stale - handed_over)
+            pruned = await pruner.prune(doomed)
         kept = self._still_labelled(attempt, handed_over)
-        inventory = plan.inventory | kept | pruned.surviving
+        # A confirmation is of the whole loss: as long as something of it survives, it must fit.
+        left = doomed if confirmed and pruned.survivors else pruned.surviving
+        inventory = plan.inventory | kept | left
         attempt.run.note(status={"inventory": inventory.to_status()})
         if pruned.deleted:
             attempt.run.event("info", PROGRESSING, deletions(pruned))
@@ -152,7 +166,11 @@ class KustomizationReconciler:
 
 
 def _settled(attempt: Attempt, plan: Plan, moved: bool, healthy: ConditionMark | None) -> Done:
-    """What was as it should be, at the revision that it had, leaves the status as it is."""
+    """What was as it should be, at the revision that it had, leaves the status as it is.
+
+    A commit that moves nothing of a ready Kustomization is news for whoever marks commits, and not
+    worth a request for each of hundreds that it does not touch.
+    """
     status: dict[str, Any] = {
         "lastAppliedRevision": attempt.revision,
         "lastAppliedOriginRevision": origin_revision(attempt.artifact),
@@ -166,6 +184,7 @@ def _settled(attempt: Attempt, plan: Plan, moved: bool, healthy: ConditionMark |
             f"Reconciliation finished in {format_duration(attempt.elapsed)}, "
             f"next run in {attempt.kustomization.spec.interval}",
             {"commit_status": "update"},
+            in_cluster=moved or attempt.run.requested or not is_ready(attempt.kustomization),
         )
     return Done(
         reason=SUCCEEDED,

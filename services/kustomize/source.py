@@ -8,8 +8,9 @@ from services.kustomize.dependency_order import in_dependency_order
 from services.kustomize.referrers import Referrers
 from services.kustomize.source_ref import SourceRef, source_of
 from shared.cluster.watch_cache import WatchCache
-from shared.durations import parse_duration
+from shared.durations import format_duration, parse_duration
 from shared.outcomes import Stalled, Waiting
+from shared.pace import STEADY
 from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Artifact, NamespacedName, Resource
 
@@ -37,10 +38,12 @@ class Sources:
         kustomizations: WatchCache[Kustomization],
         *,
         no_cross_namespace: bool = False,
+        requeue: timedelta = STEADY.waiting,
     ) -> None:
         self._caches = caches
         self._kustomizations = kustomizations
         self._no_cross_namespace = no_cross_namespace
+        self._requeue = format_duration(requeue)
         self._referrers = Referrers(kustomizations, lambda each: [source_of(each)])
 
     def artifact_of(self, kustomization: Kustomization) -> Artifact:
@@ -62,7 +65,7 @@ class Sources:
             raise SourceNotReady(f"source '{ref}' not found", retry_after=retry_of(kustomization))
         artifact: Artifact | None = source.status.artifact
         if artifact is None:
-            raise SourceNotReady("Source artifact not found, retrying in 30s")
+            raise SourceNotReady(f"Source artifact not found, retrying in {self._requeue}")
         return artifact
 
     def referrers_of(self, kustomization: Kustomization) -> frozenset[NamespacedName]:

@@ -49,17 +49,22 @@ class SubstitutionError(ValueError):
 
 
 def substitute(text: str, variables: Variables, *, strict: bool = True) -> str:
-    """With `strict`, a variable that has neither a value nor a default is an error."""
-    return _Reader(text, variables, strict).text(0, "")
+    """With `strict`, variables that have neither a value nor a default are an error."""
+    reader = _Reader(text, variables)
+    result = reader.text(0, "")
+    if strict and reader.unset:
+        names = ", ".join(f'"{name}"' for name in reader.unset)
+        raise SubstitutionError(f"variable not set (strict mode): {names}")
+    return result
 
 
 class _Reader:
     """Reads the text once, from left to right."""
 
-    def __init__(self, text: str, variables: Variables, strict: bool) -> None:
+    def __init__(self, text: str, variables: Variables) -> None:
+        self.unset: dict[str, None] = {}  # in the order of their first use
         self._text = text
         self._variables = variables
-        self._strict = strict
         self._at = 0
 
     def text(self, depth: int, ends: str) -> str:
@@ -151,8 +156,8 @@ class _Reader:
 
     def _value(self, name: str) -> str:
         value = self._variables.get(name)
-        if value is None and self._strict:
-            raise SubstitutionError(f'variable not set (strict mode): "{name}"')
+        if value is None:
+            self.unset[name] = None
         return value or ""
 
     def _peek(self, length: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from shared.engine_messages import BuildRequest, Built, EngineUnavailable
+from shared.engine_messages import BuildRequest, Built, EngineUnavailable, JsonObject
 from shared.resources.meta import Artifact
 
 TREES_KNOWN = 100
@@ -27,6 +27,8 @@ class Engine(Protocol):
 
     async def changes(self, before: str, after: str) -> frozenset[str]: ...
 
+    async def yaml_digest(self, objects: Sequence[JsonObject]) -> str: ...
+
 
 class Artifacts(Protocol):
     """The part of `shared.artifact.ArtifactCache` that is needed here."""
@@ -43,6 +45,10 @@ class Trees:
         self._known: OrderedDict[str, None] = OrderedDict()
         self._changes: OrderedDict[tuple[str, str], frozenset[str] | None] = OrderedDict()
         self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
+
+    def is_loading(self, artifact: Artifact) -> bool:
+        loading = self._locks.get(artifact.digest)
+        return loading is not None and loading.locked()
 
     async def with_tree(self, artifact: Artifact, ask: Callable[[], Awaitable[T]]) -> T:
         """Asks the engine once it has the artifact; once more when it lost it meanwhile."""

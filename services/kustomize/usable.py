@@ -1,6 +1,7 @@
 """What in a spec cannot be worked with: fields that this version does not act on, bad durations."""
 
 from services.kustomize.apply_mode import is_atomic
+from services.kustomize.brake import limit_of
 from shared.cluster.ignoring import BadRule, rules_of
 from shared.durations import InvalidDurationError, parse_duration
 from shared.outcomes import Stalled
@@ -16,6 +17,7 @@ _FIELDS = {
 def require_usable(kustomization: Kustomization) -> None:
     """Raises Stalled: nothing but another spec helps."""
     refuse_unserved(kustomization, _FIELDS)
+    limit_of(kustomization)
     spec = kustomization.spec
     durations = {"retryInterval": spec.retry_interval, "timeout": spec.timeout}
     for name, text in durations.items():

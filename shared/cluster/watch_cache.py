@@ -277,14 +277,17 @@ class WatchCache(Generic[T]):
             listener(before, after)
 
 
-def watch_kind(cluster: Cluster, model: type[R], namespace: str = "") -> WatchCache[R]:
-    """All objects of a kind of ours, in one namespace or in all."""
+def watch_kind(
+    cluster: Cluster, model: type[R], namespace: str = "", labels: str = ""
+) -> WatchCache[R]:
+    """All objects of a kind of ours, in one namespace or in all, with some labels or any."""
     where = f"/namespaces/{namespace}" if namespace else ""
     return WatchCache(
         cluster,
         f"/apis/{model.api_version}{where}/{model.plural}",
         model.from_json,
         lambda resource: (resource.key, resource.metadata.resource_version),
+        selection=Selection(namespace, labels),
     )
 
 

@@ -53,6 +53,8 @@ class Events:
         reason: str,
         message: str,
         metadata: Mapping[str, str],
+        *,
+        in_cluster: bool = True,
     ) -> None:
         self.told.append((severity, reason, message))
 

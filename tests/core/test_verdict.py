@@ -7,8 +7,10 @@ import pytest
 from shared.cluster.errors import Forbidden
 from shared.conditions import READY, RECONCILING, STALLED
 from shared.outcomes import Done, Failed, Outcome, Stalled, Unfinished, Waiting
+from shared.pace import STEADY, Pace
 from shared.resources.meta import Condition
-from shared.verdict import BACKOFF_LAST, backoff, closing_marks, jittered, verdict
+from shared.settings import SettingError, load
+from shared.verdict import closing_marks, verdict
 
 INTERVAL = timedelta(minutes=10)
 
@@ -57,20 +59,54 @@ def test_waiting_is_half_a_minute_unless_the_run_knows_better() -> None:
 
 
 def test_failures_back_off_to_a_quarter_of_an_hour_and_no_further() -> None:
-    pauses = [backoff(failures).total_seconds() for failures in (1, 2, 3, 11, 12, 1000)]
+    pauses = [STEADY.backoff(failures).total_seconds() for failures in (1, 2, 3, 11, 12, 1000)]
 
-    assert pauses == [0.75, 1.5, 3.0, 768.0, BACKOFF_LAST.total_seconds(), 900.0]
+    assert pauses == [0.75, 1.5, 3.0, 768.0, 900.0, 900.0]
 
 
 def test_what_may_pass_is_not_put_off_to_the_retry_interval() -> None:
     restarting = Forbidden("no roles known yet", retry_after=timedelta(minutes=10))
 
-    assert verdict(restarting, INTERVAL, failures=1).next_look == backoff(1)
+    assert verdict(restarting, INTERVAL, failures=1).next_look == STEADY.backoff(1)
     assert verdict(restarting, INTERVAL, failures=30).next_look == timedelta(minutes=10)
 
 
 def test_intervals_of_objects_made_together_drift_apart() -> None:
-    assert len({jittered(INTERVAL) for _ in range(20)}) > 10
+    assert len({STEADY.jittered(INTERVAL) for _ in range(20)}) > 10
+
+
+def test_operators_set_the_pace() -> None:
+    pace = Pace.of(
+        load(
+            {
+                "INTERVAL_JITTER_PERCENTAGE": "0",
+                "REQUEUE_DEPENDENCY": "3s",
+                "MIN_RETRY_DELAY": "2s",
+                "MAX_RETRY_DELAY": "5s",
+            }
+        )
+    )
+
+    assert verdict(Done(message="ok"), INTERVAL, 0, pace).next_look == INTERVAL
+    assert verdict(Waiting("dep"), INTERVAL, 0, pace).next_look == timedelta(seconds=3)
+    failed = [verdict(Failed("no"), INTERVAL, failures, pace).next_look for failures in (1, 2, 3)]
+    assert failed == [timedelta(seconds=each) for each in (2, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"INTERVAL_JITTER_PERCENTAGE": "100"},
+        {"INTERVAL_JITTER_PERCENTAGE": "-1"},
+        {"REQUEUE_DEPENDENCY": "soon"},
+        {"REQUEUE_DEPENDENCY": "0s"},
+        {"MIN_RETRY_DELAY": "1h"},
+        {"MIN_RETRY_DELAY": "0"},
+    ],
+)
+def test_a_pace_that_nobody_can_keep_is_refused(environment: dict[str, str]) -> None:
+    with pytest.raises(SettingError, match=next(iter(environment))):
+        Pace.of(load(environment))
 
 
 def reconciling() -> tuple[Condition, ...]:

@@ -231,3 +231,24 @@ def test_outside_the_cluster_the_host_is_replaced() -> None:
     assert local_url(url, environment) == "http://localhost:9090/gitrepository/a/b/c.tar.gz"
     assert local_url(url, {}) == url
     assert local_url("http://source-watcher.x/y", environment) == "http://source-watcher.x/y"
+
+
+def test_retries_are_short_at_first_and_never_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+
+    assert list(artifacts.delays(0)) == []
+    assert list(artifacts.delays(3)) == [0.2, 1.0, 3.0]
+    assert list(artifacts.delays(8)) == [0.2, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0, 30.0]
+
+
+async def test_an_operator_may_have_it_tried_only_once(
+    server: FileServer, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    artifact = server.publish("/a.tar.gz", b"content")
+    server.failures = 9
+
+    async with ArtifactCache(session, tmp_path / "other", retries=0) as cache:
+        with pytest.raises(ArtifactFailed):
+            await cache.fetch(artifact)
+
+    assert server.requests == 1

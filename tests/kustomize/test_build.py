@@ -71,6 +71,9 @@ class MemoryEngine:
         same = self.contents[before] == self.contents[after]
         return frozenset(() if same else ("r:a.yaml",))
 
+    async def yaml_digest(self, objects: Sequence[Any]) -> str:
+        raise NotImplementedError  # nothing here has variables
+
     def _require(self, tree: str) -> None:
         if tree not in self.loaded:
             raise EngineUnavailable(f"tree {tree} is not known here: load it first")

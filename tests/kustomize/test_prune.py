@@ -1,6 +1,5 @@
 from shared.cluster.objects import ObjectRef
 from tests.kustomize.conftest import World, config_map
-from tests.support.eventually import eventually
 
 OWNER = "kustomize.toolkit.fluxcd.io/name"
 
@@ -60,32 +59,6 @@ async def test_an_object_that_another_owner_has_taken_is_left_alone(world: World
     await world.applied("apps", second)
 
     assert await world.names_of() == {"a", "b"}
-
-
-async def test_an_empty_build_does_not_empty_the_cluster(world: World) -> None:
-    first = await world.publish({"apps/a.yaml": config_map("a")})
-    await world.create("apps", targetNamespace=world.namespace, path="./apps")
-    await world.applied("apps", first)
-
-    await world.publish({"apps/kustomization.yaml": "resources: []\n"})
-    ready = await world.ready_is("apps", "PruneFailed")
-
-    assert "prune-all" in ready["message"]
-    assert await world.names_of() == {"a"}
-
-
-async def test_an_empty_build_prunes_when_somebody_says_so(world: World) -> None:
-    first = await world.publish({"apps/a.yaml": config_map("a")})
-    await world.create("apps", targetNamespace=world.namespace, path="./apps")
-    await world.applied("apps", first)
-    ref = ObjectRef("kustomize.toolkit.fluxcd.io/v1", "Kustomization", world.namespace, "apps")
-    annotation = {"metadata": {"annotations": {"penstock.dev/prune-all": "enabled"}}}
-    await world.cluster.merge_patch(ref, annotation, manager="tests")
-
-    second = await world.publish({"apps/kustomization.yaml": "resources: []\n"})
-    await world.applied("apps", second)
-
-    await eventually(world.names_of, lambda names: names == set())
 
 
 async def test_a_path_that_is_gone_prunes_nothing(world: World) -> None:

@@ -26,6 +26,8 @@ class MemoryRecorder(list[Told]):
         reason: str,
         message: str,
         metadata: Mapping[str, str],
+        *,
+        in_cluster: bool = True,
     ) -> None:
         self.append(Told(resource.key, severity, reason, message, dict(metadata)))
 

@@ -31,10 +31,10 @@ from services.source.helm.scratch import scratch_file
 from services.source.storage import Owner, Storage
 from services.source.timeouts import duration_of
 from shared.outcomes import Done
+from shared.pace import STEADY
 from shared.resources.meta import Artifact, NamespacedName
 from shared.resources.source import HelmRepository
 from shared.run import Run
-from shared.verdict import jittered
 
 DEFAULT_INTERVAL = timedelta(minutes=1)
 LATEST = "index.yaml"
@@ -166,7 +166,7 @@ def _file_name(revision: str) -> str:
 def _pause(repository: HelmRepository) -> timedelta | None:
     """None leaves it to the interval; a repository without one is looked at each minute."""
     given = duration_of("interval", repository.spec.interval or "0")
-    return None if given else jittered(DEFAULT_INTERVAL)
+    return None if given else STEADY.jittered(DEFAULT_INTERVAL)
 
 
 def _human(size: int) -> str:
