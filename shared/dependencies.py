@@ -6,6 +6,7 @@ names objects of any kind that says by its state when it is ready. Flux ignores 
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from datetime import timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from shared.outcomes import Stalled
@@ -13,6 +14,8 @@ from shared.resources.meta import NamespacedName, Resource
 
 DEPENDS_ON: Final = "penstock.dev/depends-on"
 NAMED_AT_MOST = 50
+# Who cuts a circle through several kinds is not seen by all of it.
+CIRCLE_AGAIN = timedelta(seconds=30)
 LOOKED_AT_MOST = 200  # objects on the search for a circle
 _GROUPS = {
     "Kustomization": "kustomize.toolkit.fluxcd.io",
@@ -105,6 +108,10 @@ async def circle_of(resource: Resource[Any, Any], lookup: Lookup) -> list[Depend
                 came_from[target] = ref
                 todo.append(target)
     return []
+
+
+def circle_problem(circle: Iterable[DependencyRef]) -> str:
+    return f"dependency cycle, none of these can ever be ready: {told_circle(circle)}"
 
 
 def told_circle(circle: Iterable[DependencyRef]) -> str:

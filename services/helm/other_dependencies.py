@@ -1,7 +1,6 @@
 """All that a release waits for: other releases, and what its annotation names, of any kind."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from services.helm.dependencies import (
@@ -12,20 +11,18 @@ from services.helm.dependencies import (
 )
 from shared.cluster.client import Cluster
 from shared.dependencies import (
+    CIRCLE_AGAIN,
     DependencyRef,
     annotated,
     circle_of,
+    circle_problem,
     require_reachable,
-    told_circle,
 )
 from shared.ready_watch import ReadyWatch
 from shared.resources.helm import HelmRelease
 from shared.resources.kustomize import Kustomization
 from shared.resources.meta import Resource
 from shared.run import Run
-
-# Who cuts a circle through another kind is not seen by all of it.
-LOOK_AGAIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -58,8 +55,8 @@ class Dependencies:
     async def _require_no_circle(self, release: HelmRelease) -> None:
         if circle := await circle_of(release, self._looked_up):
             raise DependencyCycle(
-                f"dependency cycle, none of these can ever be ready: {told_circle(circle)}",
-                retry_after=LOOK_AGAIN,
+                circle_problem(circle),
+                retry_after=CIRCLE_AGAIN,
             )
 
     async def _looked_up(self, ref: DependencyRef) -> Resource[Any, Any] | None:

@@ -7,7 +7,6 @@ before the run gives up, so that a chain does not turn unready, link by link, wi
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from services.kustomize.dependency_order import Lookup, dependencies_of
@@ -19,12 +18,13 @@ from shared.cluster.client import Cluster
 from shared.cluster.watch_cache import WatchCache
 from shared.conditions import READY, find, is_true
 from shared.dependencies import (
+    CIRCLE_AGAIN,
     DependencyRef,
     annotated,
     circle_of,
+    circle_problem,
     is_reannotated,
     require_reachable,
-    told_circle,
 )
 from shared.durations import format_duration
 from shared.outcomes import Stalled, Waiting
@@ -37,8 +37,6 @@ from shared.run import Run
 
 GRACE = 2.0
 TOLD = "Dependencies do not meet ready condition, retrying in {}"
-# Who cuts a circle through another kind is not seen by all of it.
-LOOK_AGAIN = timedelta(seconds=30)
 
 
 class DependencyNotReady(Waiting):
@@ -166,8 +164,8 @@ class Dependencies:
         if circle:
             one_kind = {ref.kind for ref in circle} == {Kustomization.kind}
             raise DependencyCycle(
-                f"dependency cycle, none of these can ever be ready: {told_circle(circle)}",
-                retry_after=None if one_kind else LOOK_AGAIN,
+                circle_problem(circle),
+                retry_after=None if one_kind else CIRCLE_AGAIN,
             )
 
     async def _looked_up(self, ref: DependencyRef) -> Resource[Any, Any] | None:

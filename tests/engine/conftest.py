@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from penstock import toolchain
+from shared.cel import Expressions
 from shared.documents import load_all
 from shared.engine import Engine
 from shared.engine_messages import (
@@ -129,3 +130,12 @@ def stock(tmp_path: Path) -> Stock:
     folder = tmp_path / "stock"
     folder.mkdir()
     return Stock(toolchain.binary("kustomize"), toolchain.binary("helm"), folder)
+
+
+@pytest.fixture(scope="module")
+async def expressions(
+    engine_binary: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Expressions]:
+    folder = tmp_path_factory.mktemp("expressions")
+    async with held(Expressions.ready(engine_binary, folder)) as expressions:
+        yield expressions

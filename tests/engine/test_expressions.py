@@ -1,7 +1,6 @@
 """CEL expressions mean what they mean to Flux's users, and cost a bounded moment."""
 
 import time
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import pytest
 
 from shared.cel import Expressions, InvalidExpression
 from shared.engine_messages import Answered, Question
-from tests.support.holding import held
 from tests.support.processes import children
 
 OBJECT = {
@@ -62,15 +60,6 @@ BOMBS = [
     ("patterns", "xs.all(x, big.matches('(.*a.*){9}b') == false)"),
 ]
 BIG = {"xs": list(range(300)), "big": "a" * 200_000}
-
-
-@pytest.fixture(scope="module")
-async def expressions(
-    engine_binary: Path, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Expressions]:
-    folder = tmp_path_factory.mktemp("expressions")
-    async with held(Expressions.ready(engine_binary, folder)) as expressions:
-        yield expressions
 
 
 async def answered(expressions: Expressions, text: str, values: dict[str, Any]) -> Answered:

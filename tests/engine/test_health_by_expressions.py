@@ -1,7 +1,5 @@
 """In which order the expressions of `healthCheckExprs` decide, and which entry is for a kind."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,16 +8,6 @@ from shared.cel import Expressions
 from shared.cluster.objects import Gvk
 from shared.health_expressions import HealthExpressions
 from shared.resources.transforms import HealthCheckExpression
-from tests.support.holding import held
-
-
-@pytest.fixture(scope="module")
-async def expressions(
-    engine_binary: Path, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Expressions]:
-    folder = tmp_path_factory.mktemp("expressions")
-    async with held(Expressions.ready(engine_binary, folder)) as expressions:
-        yield expressions
 
 
 def an_entry(
